@@ -1,0 +1,61 @@
+# The words of the house. `make` alone lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: .venv/ready ## install everything into .venv
+
+.venv/ready: pyproject.toml hatch_build.py requirements/dev.txt $(wildcard protos/livestream/v1/*.proto)
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+.PHONY: run
+run: setup ## the service on the embedded database, with demo people
+	@exec $(BIN)/livestream-server dev
+
+.PHONY: demo
+demo: setup ## the whole story against a fresh temporary instance
+	@$(BIN)/livestream-server demo
+
+.PHONY: test
+test: setup ## all tests, on the embedded database or on MONGODB_URI
+	$(BIN)/python -m pytest
+
+.PHONY: check
+check: setup ## formatting, lint, types, imports, contract, Dockerfile
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf format -d --exit-code protos
+	$(BIN)/buf lint protos/livestream/v1/api.binpb --path livestream --config protos/buf.yaml
+	$(BIN)/buf breaking protos/livestream/v1/api.binpb --against protos/released.binpb --path livestream --config protos/buf.yaml
+	$(BIN)/hadolint Dockerfile
+
+.PHONY: fmt
+fmt: setup ## format and mend what can be mended
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+	$(BIN)/buf format -w protos
+
+.PHONY: proto
+proto: ## build the stubs again
+	$(BIN)/python hatch_build.py
+
+.PHONY: bench
+bench: setup ## speed, side by side in one run
+	$(BIN)/python -m bench
+
+.PHONY: lock
+lock: setup ## resolve requirements/dev.txt and requirements/run.txt again
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --extra embedded --group dev pyproject.toml -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml --group build -c requirements/dev.txt -o requirements/run.txt

@@ -1,0 +1,137 @@
+"""Why a call can fail, in words of the domain.
+
+A room raises a subclass of one of these kinds; `transport` turns the kind into a gRPC status, once. Every leaf
+class has a `reason` (UPPER_SNAKE, at most 63 characters, unique), which callers may rely on for good; whatever
+varies in the message also stands in `metadata`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+DOMAIN = "livestream.v1"
+
+
+class ServiceError(Exception):
+    """A failure that the caller is told about: `str(error)` is written for them."""
+
+    reason: ClassVar[str]
+
+    def __init__(self, message: str, **metadata: str) -> None:
+        super().__init__(message)
+        self.metadata: Mapping[str, str] = metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One field that is wrong: its path in proto names (`planned_start_date`, `guests[1]`), and what it must be."""
+
+    field: str
+    description: str
+
+
+class Invalid(ServiceError):
+    """The request can never work, whatever the state (INVALID_ARGUMENT, 400)."""
+
+    reason = "INVALID_REQUEST"
+
+    def __init__(self, *violations: Violation) -> None:
+        super().__init__("; ".join(f"{each.field}: {each.description}" for each in violations))
+        self.violations: Sequence[Violation] = violations
+
+
+class Malformed(ServiceError):
+    """The bytes are not the request message at all (INVALID_ARGUMENT, 400)."""
+
+    reason = "MALFORMED_REQUEST"
+
+    def __init__(self) -> None:
+        super().__init__("malformed request")
+
+
+class Unauthenticated(ServiceError):
+    """No valid token (UNAUTHENTICATED, 401). One message for all causes; the cause is for the log only."""
+
+    reason = "UNAUTHENTICATED"
+
+    def __init__(self, cause: str) -> None:
+        super().__init__("a valid bearer token is required")
+        self.cause = cause
+
+
+class NotAllowed(ServiceError):
+    """Nothing about the object's state will change the answer for this caller (PERMISSION_DENIED, 403)."""
+
+
+class NotFound(ServiceError):
+    """The object does not exist, or not for this caller (NOT_FOUND, 404)."""
+
+
+class AlreadyExists(ServiceError):
+    """What should be new is there already (ALREADY_EXISTS, 409)."""
+
+
+class Refused(ServiceError):
+    """The object's present state forbids the call (FAILED_PRECONDITION, 409)."""
+
+
+class Exhausted(ServiceError):
+    """A limit is reached; the same call may work after `retry_after` seconds (RESOURCE_EXHAUSTED, 429)."""
+
+    retry_after: float = 1.0
+
+
+class Unavailable(ServiceError):
+    """A part that the call needs does not answer; it may work after `retry_after` seconds (UNAVAILABLE, 503)."""
+
+    reason = "UNAVAILABLE"
+    retry_after: float = 1.0
+
+    def __init__(self) -> None:
+        super().__init__("the service is temporarily unavailable")
+
+
+class DeadlineExceeded(ServiceError):
+    """The call's time ran out; whether it took effect is unknown (DEADLINE_EXCEEDED, 504)."""
+
+    reason = "DEADLINE_EXCEEDED"
+
+    def __init__(self) -> None:
+        super().__init__("the deadline passed before the call was finished")
+
+
+class Overloaded(Exhausted):
+    """Too many calls are in flight."""
+
+    reason = "OVERLOADED"
+
+    def __init__(self) -> None:
+        super().__init__("too many calls are in flight; try again later")
+
+
+class MissingScope(NotAllowed):
+    """The token does not carry the scope that an internal method asks for."""
+
+    reason = "MISSING_SCOPE"
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"this method needs a token with the scope {scope}", scope=scope)
+
+
+class Internal(ServiceError):
+    """Anything unexpected (INTERNAL, 500). The log has the rest, under the request id."""
+
+    reason = "INTERNAL"
+
+    def __init__(self) -> None:
+        super().__init__("internal error")
+
+
+def every_error(kind: type[ServiceError] = ServiceError) -> Iterator[type[ServiceError]]:
+    """Every class below `kind` that has a reason of its own, as far as its module has been imported."""
+    for each in kind.__subclasses__():
+        if "reason" in vars(each):
+            yield each
+        yield from every_error(each)

@@ -1,0 +1,141 @@
+"""The service's settings: environment variables, typed and checked before anything starts.
+
+`docs/configuration.md` lists them all; a test compares. Secrets are `SecretStr` or `SecretBytes`, so that no
+repr, log line or traceback shows them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, StringConstraints, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Algorithm = Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
+Hex32 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{32}$")]
+
+
+class MongoSettings(BaseSettings):
+    """Where the data is."""
+
+    model_config = SettingsConfigDict(env_prefix="MONGODB_", frozen=True)
+
+    uri: SecretStr = Field(description="Connection string of a replica set or a sharded cluster.")
+    database: str = Field("livestream", description="Name of the database.", pattern=r"^[A-Za-z0-9_-]{1,38}$")
+
+
+class AgoraSettings(BaseSettings):
+    """The Agora project that the tokens are for."""
+
+    model_config = SettingsConfigDict(env_prefix="AGORA_", frozen=True, hide_input_in_errors=True)
+
+    app_id: Hex32 = Field(description="App ID: 32 hexadecimal digits.")
+    app_certificate: SecretStr = Field(
+        description="App certificate: 32 hexadecimal digits. Signs the tokens.", pattern=r"^[0-9a-fA-F]{32}$"
+    )
+    token_version: Literal["007", "006"] = Field(
+        "007", description="007 (AccessToken2), or 006 for SDKs older than RTC 4.0."
+    )
+    token_life_seconds: int = Field(3600, ge=120, le=86_400, description="Life of a token and all its privileges.")
+
+
+class JwtSettings(BaseSettings):
+    """How callers prove who they are. Exactly one source of keys is set."""
+
+    model_config = SettingsConfigDict(env_prefix="JWT_", frozen=True, hide_input_in_errors=True)
+
+    algorithms: Annotated[tuple[Algorithm, ...], NoDecode] = Field(
+        ("HS256",), min_length=1, description="Accepted algorithms, comma separated, of one family (HS, RS, PS, ES, Ed)."
+    )
+    secret: SecretStr | None = Field(None, min_length=32, description="Shared secret for HS algorithms: 32 bytes or more.")
+    public_key_file: Path | None = Field(None, description="PEM file with the public key, for the other algorithms.")
+    jwks_url: str | None = Field(
+        None, pattern=r"^https?://", description="Address of the issuer's key set, for the other algorithms."
+    )
+    issuer: str | None = Field(None, description="Required value of `iss`. Must be set outside development.")
+    audience: str | None = Field(None, description="Required value of `aud`. Must be set outside development.")
+    leeway_seconds: int = Field(30, ge=0, le=120, description="How far the issuer's clock may be off.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, values: dict[str, object]) -> dict[str, object]:
+        if isinstance(listed := values.get("algorithms"), str):
+            values["algorithms"] = tuple(each.strip() for each in listed.split(","))
+        return values
+
+    @model_validator(mode="after")
+    def _one_family(self) -> Self:
+        families = {each[:2] for each in self.algorithms}
+        if len(families) > 1:
+            raise ValueError("JWT_ALGORITHMS must name algorithms of one family")
+        sources = [self.secret] if families == {"HS"} else [self.public_key_file, self.jwks_url]
+        others = [self.public_key_file, self.jwks_url] if families == {"HS"} else [self.secret]
+        if sum(each is not None for each in sources) != 1 or any(each is not None for each in others):
+            wanted = "JWT_SECRET" if families == {"HS"} else "JWT_PUBLIC_KEY_FILE or JWT_JWKS_URL"
+            raise ValueError(f"{', '.join(self.algorithms)} needs {wanted}, and no other source of keys")
+        return self
+
+
+class MediaSettings(BaseSettings):
+    """Where thumbnails are kept and how the public reaches them."""
+
+    model_config = SettingsConfigDict(env_prefix="MEDIA_", frozen=True)
+
+    directory: Path = Field(Path("media"), description="Local directory of the pictures, unless a bucket is set.")
+    base_url: str = Field(
+        "http://127.0.0.1:8080/media",
+        pattern=r"^https?://\S+[^/]$",
+        description="Public address of the pictures: the gateway's /media, a CDN, or the bucket.",
+    )
+    s3_bucket: str | None = Field(None, description="S3 bucket of the pictures, instead of the directory.")
+    s3_endpoint: str | None = Field(None, description="Address of an S3 service that is not Amazon's.")
+    s3_region: str = Field("us-east-1", description="Region of the bucket.")
+    s3_access_key_id: SecretStr | None = Field(None, description="Access key; absent to use the machine's role.")
+    s3_secret_access_key: SecretStr | None = Field(None, description="Secret of the access key.")
+
+
+class Settings(BaseSettings):
+    """How the process behaves."""
+
+    model_config = SettingsConfigDict(env_prefix="LIVESTREAM_", frozen=True)
+
+    environment: Literal["production", "development"] = Field(
+        "production", description="`development` allows tokens without issuer and audience."
+    )
+    reflection: bool = Field(False, description="Serve gRPC reflection (v1 and v1alpha), for grpcurl.")
+    max_in_flight: int = Field(512, ge=1, description="Calls in flight per process; more are refused at once.")
+    max_deadline_seconds: float = Field(30.0, gt=0, le=300, description="Longest time a call may take.")
+    drain_seconds: float = Field(
+        3.0, ge=0, description="How long a stopping process still takes calls, for balancers to notice."
+    )
+    grace_seconds: float = Field(10.0, ge=0, description="How long calls in flight may take to finish after that.")
+    people_cache_seconds: float = Field(5.0, ge=0, description="How long a person's card may be out of date.")
+    image_workers: int = Field(1, ge=1, le=16, description="Pictures decoded at the same time per process.")
+    image_queue: int = Field(8, ge=0, description="Pictures that may wait for a worker; more are refused at once.")
+    trust_forwarded_for: bool = Field(
+        False, description="Take the caller's address from `x-forwarded-for`, where only a trusted gateway connects."
+    )
+    metrics_address: str | None = Field(
+        None, pattern=r"^[\w.\[\]:-]*:\d+$", description="host:port that serves Prometheus metrics; off if absent."
+    )
+    log_format: Literal["auto", "json", "console"] = Field("auto", description="`auto`: console on a terminal.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")
+    tls_certificate_file: Path | None = Field(None, description="PEM chain for gRPC; read again when it changes.")
+    tls_key_file: Path | None = Field(None, description="PEM key for gRPC; read again when it changes.")
+    tls_client_ca_file: Path | None = Field(None, description="PEM of the CA that client certificates must come from.")
+
+    mongo: MongoSettings = Field(default_factory=MongoSettings)
+    agora: AgoraSettings = Field(default_factory=AgoraSettings)
+    jwt: JwtSettings = Field(default_factory=JwtSettings)
+    media: MediaSettings = Field(default_factory=MediaSettings)
+
+    @model_validator(mode="after")
+    def _can_work(self) -> Self:
+        if self.environment == "production" and not (self.jwt.issuer and self.jwt.audience):
+            raise ValueError("JWT_ISSUER and JWT_AUDIENCE must be set outside development")
+        if bool(self.tls_certificate_file) != bool(self.tls_key_file):
+            raise ValueError("LIVESTREAM_TLS_CERTIFICATE_FILE and LIVESTREAM_TLS_KEY_FILE belong together")
+        if self.tls_client_ca_file and not self.tls_certificate_file:
+            raise ValueError("LIVESTREAM_TLS_CLIENT_CA_FILE needs LIVESTREAM_TLS_CERTIFICATE_FILE")
+        return self
