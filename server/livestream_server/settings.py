@@ -6,13 +6,15 @@ repr, log line or traceback shows them.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, StringConstraints, model_validator
+from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Algorithm = Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
+MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2
 Hex32 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{32}$")]
 
 
@@ -30,14 +32,20 @@ class AgoraSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="AGORA_", frozen=True, hide_input_in_errors=True)
 
-    app_id: Hex32 = Field(description="App ID: 32 hexadecimal digits.")
-    app_certificate: SecretStr = Field(
-        description="App certificate: 32 hexadecimal digits. Signs the tokens.", pattern=r"^[0-9a-fA-F]{32}$"
-    )
+    app_id: MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2
+Hex32 = Field(description="App ID: 32 hexadecimal digits.")
+    app_certificate: SecretStr = Field(description="App certificate: 32 hexadecimal digits. Signs the tokens.")
     token_version: Literal["007", "006"] = Field(
         "007", description="007 (AccessToken2), or 006 for SDKs older than RTC 4.0."
     )
     token_life_seconds: int = Field(3600, ge=120, le=86_400, description="Life of a token and all its privileges.")
+
+    @field_validator("app_certificate")
+    @classmethod
+    def _certificate_is_hexadecimal(cls, value: SecretStr) -> SecretStr:
+        if not re.fullmatch(r"[0-9a-fA-F]{32}", value.get_secret_value()):
+            raise ValueError("must be 32 hexadecimal digits")
+        return value
 
 
 class JwtSettings(BaseSettings):
@@ -48,7 +56,7 @@ class JwtSettings(BaseSettings):
     algorithms: Annotated[tuple[Algorithm, ...], NoDecode] = Field(
         ("HS256",), min_length=1, description="Accepted algorithms, comma separated, of one family (HS, RS, PS, ES, Ed)."
     )
-    secret: SecretStr | None = Field(None, min_length=32, description="Shared secret for HS algorithms: 32 bytes or more.")
+    secret: SecretStr | None = Field(None, description="Shared secret for HS algorithms: 32 bytes or more.")
     public_key_file: Path | None = Field(None, description="PEM file with the public key, for the other algorithms.")
     jwks_url: str | None = Field(
         None, pattern=r"^https?://", description="Address of the issuer's key set, for the other algorithms."
@@ -57,12 +65,17 @@ class JwtSettings(BaseSettings):
     audience: str | None = Field(None, description="Required value of `aud`. Must be set outside development.")
     leeway_seconds: int = Field(30, ge=0, le=120, description="How far the issuer's clock may be off.")
 
-    @model_validator(mode="before")
+    @field_validator("algorithms", mode="before")
     @classmethod
-    def _split(cls, values: dict[str, object]) -> dict[str, object]:
-        if isinstance(listed := values.get("algorithms"), str):
-            values["algorithms"] = tuple(each.strip() for each in listed.split(","))
-        return values
+    def _split(cls, value: object) -> object:
+        return tuple(each.strip() for each in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("secret")
+    @classmethod
+    def _secret_is_long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and len(value.get_secret_value().encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"must be at least {MIN_SECRET_BYTES} bytes")
+        return value
 
     @model_validator(mode="after")
     def _one_family(self) -> Self:
