@@ -32,8 +32,7 @@ class AgoraSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="AGORA_", frozen=True, hide_input_in_errors=True)
 
-    app_id: MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2
-Hex32 = Field(description="App ID: 32 hexadecimal digits.")
+    app_id: Hex32 = Field(description="App ID: 32 hexadecimal digits.")
     app_certificate: SecretStr = Field(description="App certificate: 32 hexadecimal digits. Signs the tokens.")
     token_version: Literal["007", "006"] = Field(
         "007", description="007 (AccessToken2), or 006 for SDKs older than RTC 4.0."
@@ -54,7 +53,7 @@ class JwtSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="JWT_", frozen=True, hide_input_in_errors=True)
 
     algorithms: Annotated[tuple[Algorithm, ...], NoDecode] = Field(
-        ("HS256",), min_length=1, description="Accepted algorithms, comma separated, of one family (HS, RS, PS, ES, Ed)."
+        ("HS256",), min_length=1, description="Accepted algorithms, comma separated, of one family."
     )
     secret: SecretStr | None = Field(None, description="Shared secret for HS algorithms: 32 bytes or more.")
     public_key_file: Path | None = Field(None, description="PEM file with the public key, for the other algorithms.")
