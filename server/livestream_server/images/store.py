@@ -1,0 +1,145 @@
+"""Keeps thumbnails: in a local directory or in an S3 bucket, under the hash of their bytes.
+
+A key never names anything but its content, so a picture is written once, may be cached for good, and two
+processes that store the same one do not disturb each other.
+"""
+
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+from functools import cached_property
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import LocalStore, S3Store
+
+from livestream_server.errors import Exhausted, Unavailable
+from livestream_server.images.default import default_thumbnail
+from livestream_server.images.thumbnail import encode_thumbnail
+from livestream_server.settings import MediaSettings
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config  # exists for type checkers only
+
+_ATTRIBUTES = {"Content-Type": "image/webp", "Cache-Control": "public, max-age=31536000, immutable"}
+_S3_ATTEMPT = timedelta(seconds=5)
+_S3_RETRIES = 2
+_S3_PATIENCE = timedelta(seconds=10)
+
+
+class ImageQueueFull(Exhausted):
+    """As many pictures are being decoded and waiting as the settings allow."""
+
+    reason = "IMAGE_QUEUE_FULL"
+
+    def __init__(self) -> None:
+        super().__init__("too many pictures are being processed; try again later")
+
+
+class MediaNotWritable(RuntimeError):
+    """The place that the settings name for pictures cannot be written. The message names the setting, not its value."""
+
+
+class Thumbnails:
+    """Decodes pictures in `workers` threads, with at most `queue` more pictures waiting, and stores the thumbnails."""
+
+    def __init__(self, settings: MediaSettings, *, workers: int, queue: int) -> None:
+        self._settings = settings
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="image")
+        self._places = threading.BoundedSemaphore(workers + queue)
+
+    async def start(self) -> None:
+        """Store the default thumbnail, which shows that pictures can be stored.
+
+        Raises MediaNotWritable.
+        """
+        setting = "MEDIA_S3_BUCKET" if self._settings.s3_bucket else "MEDIA_DIRECTORY"
+        # Drawn before it is asked for: `url` must not draw on the event loop.
+        picture = await asyncio.get_running_loop().run_in_executor(self._pool, default_thumbnail)
+        try:
+            await self._put(picture)
+        except (BaseError, OSError, NotImplementedError) as error:
+            raise MediaNotWritable(f"{setting}: pictures cannot be written there: {_why(error)}") from error
+
+    async def close(self) -> None:
+        """Turn away the pictures that wait, and let those that are being decoded finish."""
+        await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
+
+    async def store(self, data: bytes) -> str:
+        """The key of the picture in `data`, stored as a thumbnail: `thumbnails/<32 hex digits>.webp`.
+
+        Raises Invalid (see `encode_thumbnail`), ImageQueueFull (at once) or Unavailable (the store does not answer).
+        """
+        if not self._places.acquire(blocking=False):
+            raise ImageQueueFull
+        job = self._pool.submit(encode_thumbnail, data)
+        # The place belongs to the job, not to the caller: a cancelled job that waits frees it, one that runs keeps
+        # its thread busy to the end.
+        job.add_done_callback(lambda _: self._places.release())
+        encoded = await asyncio.wrap_future(job)
+        try:
+            return await self._put(encoded)
+        except (BaseError, OSError) as error:
+            raise Unavailable from error
+
+    def url(self, key: str | None) -> str:
+        """Public address of the picture, or of the default thumbnail if there is none."""
+        return f"{self._settings.base_url}/{key or self._default_key}"
+
+    @cached_property
+    def _default_key(self) -> str:
+        return _key(default_thumbnail())
+
+    @cached_property
+    def _store(self) -> LocalStore | S3Store:
+        if not self._settings.s3_bucket:
+            self._settings.directory.mkdir(parents=True, exist_ok=True)
+            return LocalStore(self._settings.directory)
+        return S3Store(
+            self._settings.s3_bucket,
+            config=_s3_config(self._settings),
+            client_options={
+                "allow_http": (self._settings.s3_endpoint or "").startswith("http://"),
+                "timeout": _S3_ATTEMPT,
+            },
+            retry_config={"max_retries": _S3_RETRIES, "retry_timeout": _S3_PATIENCE},
+        )
+
+    async def _put(self, picture: bytes) -> str:
+        """Write the picture unless it is there. Both stores show it whole or not at all."""
+        key = _key(picture)
+        attributes = None if isinstance(self._store, LocalStore) else _ATTRIBUTES  # a plain file has none
+        with suppress(AlreadyExistsError):
+            await self._store.put_async(key, picture, mode="create", attributes=attributes)
+        return key
+
+
+def _key(picture: bytes) -> str:
+    return f"thumbnails/{sha256(picture).hexdigest()[:32]}.webp"
+
+
+def _s3_config(settings: MediaSettings) -> "S3Config":
+    config: S3Config = {"region": settings.s3_region}
+    if settings.s3_endpoint:
+        config |= {"endpoint": settings.s3_endpoint}
+    if settings.s3_access_key_id:
+        config |= {"access_key_id": settings.s3_access_key_id.get_secret_value()}
+    if settings.s3_secret_access_key:
+        config |= {"secret_access_key": settings.s3_secret_access_key.get_secret_value()}
+    return config
+
+
+def _why(error: Exception) -> str:
+    """The failure without paths and addresses, which the store's own words would spell out."""
+    match error:
+        case OSError(strerror=str(reason)):
+            return reason
+        case FileNotFoundError():
+            return "there is no such bucket"
+        case PermissionDeniedError() | UnauthenticatedError():
+            return "access is denied"
+        case _:
+            return "it cannot be reached, or does not accept the write"
