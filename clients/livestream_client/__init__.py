@@ -1,0 +1,43 @@
+"""The live stream service for other Python programs: `LiveStreamClient`, and the errors that it raises."""
+
+from livestream.v1.live_stream_pb2 import LiveStream, LiveStreamType, Role
+from livestream.v1.user_pb2 import Media, UserSummary
+from livestream_client.channel import TlsFiles, Token
+from livestream_client.client import LiveStreamClient
+from livestream_client.errors import (
+    AlreadyExists,
+    DeadlineExceeded,
+    Exhausted,
+    InternalError,
+    InvalidRequest,
+    LiveStreamError,
+    NotAllowed,
+    NotFound,
+    Refused,
+    Unauthenticated,
+    Unavailable,
+    Violation,
+)
+
+__all__ = [
+    "AlreadyExists",
+    "DeadlineExceeded",
+    "Exhausted",
+    "InternalError",
+    "InvalidRequest",
+    "LiveStream",
+    "LiveStreamClient",
+    "LiveStreamError",
+    "LiveStreamType",
+    "Media",
+    "NotAllowed",
+    "NotFound",
+    "Refused",
+    "Role",
+    "TlsFiles",
+    "Token",
+    "Unauthenticated",
+    "Unavailable",
+    "UserSummary",
+    "Violation",
+]

@@ -1,0 +1,195 @@
+"""The command `livestream`: the client's calls from a shell, and a look into Agora tokens.
+
+Answers are JSON on stdout. A failed call is one sentence on stderr and exit status 1, wrong usage is status 2.
+"""
+
+import argparse
+import asyncio
+import os
+import re
+import sys
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
+
+from livestream_agora.inspection import inspect
+from livestream_client import LiveStreamClient, LiveStreamError, LiveStreamType, Role, TlsFiles, Unavailable
+from livestream_client.token_report import report
+
+_ROLES = {"creator": Role.ROLE_HOST, "guest": Role.ROLE_GUEST, "audience": Role.ROLE_AUDIENCE}
+_TYPES = {
+    "solo": LiveStreamType.LIVE_STREAM_TYPE_SOLO,
+    "duocrowd": LiveStreamType.LIVE_STREAM_TYPE_DUOCROWD,
+    "duoself": LiveStreamType.LIVE_STREAM_TYPE_DUOSELF,
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status for the command line `argv`."""
+    asked = _parser().parse_args(argv)
+    status: int = asked.run(asked)
+    return status
+
+
+def _call(asked: argparse.Namespace) -> int:
+    try:
+        answer = asyncio.run(_answer(asked))
+    except LiveStreamError as error:
+        nobody_there = isinstance(error, Unavailable) and not error.reason
+        print(_unreachable(asked.target, error) if nobody_there else error, file=sys.stderr)
+        return 1
+    print(MessageToJson(answer, always_print_fields_with_no_presence=True, ensure_ascii=False))
+    return 0
+
+
+async def _answer(asked: argparse.Namespace) -> Message:
+    secured = asked.tls_ca or asked.tls_certificate
+    tls = TlsFiles(ca=asked.tls_ca, certificate=asked.tls_certificate, key=asked.tls_key) if secured else None
+    async with LiveStreamClient(asked.target, token=asked.token, tls=tls) as client:
+        match asked.command:
+            case "create":
+                return await client.create_stream(
+                    title=asked.title,
+                    guests=asked.guest,
+                    thumbnail=asked.thumbnail,
+                    price=asked.price,
+                    live_stream_type=_TYPES[asked.type],
+                    interest=asked.interest,
+                    duration_goal=asked.duration_goal,
+                    motivation=asked.motivation,
+                    planned_start_date=asked.planned_start,
+                    request_id=asked.request_id,
+                )
+            case "join":
+                return await client.join_stream(asked.id, _ROLES[asked.role])
+            case _:
+                return await client.get_stream(asked.id)
+
+
+def _unreachable(target: str, error: LiveStreamError) -> str:
+    return (
+        f"cannot reach {target}: is the service running there, is --target right, and is --tls-ca given if the "
+        f"service speaks TLS, and only then? ({error.message})"
+    )
+
+
+def _inspect(asked: argparse.Namespace) -> int:
+    found = inspect(
+        asked.agora_token,
+        certificate=asked.certificate,
+        channel=asked.channel,
+        uid=asked.uid,
+        user_id=asked.user,
+        publish=asked.publish,
+    )
+    for line in report(found):
+        print(line)
+    for problem in found.problems:
+        print(f"{problem.kind}: {problem.detail}", file=sys.stderr)
+    return 1 if found.problems else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="livestream", description=__doc__.partition("\n")[0])
+    parser.add_argument("--target", default="127.0.0.1:50051", help="gRPC name of the service; default %(default)s")
+    parser.add_argument(
+        "--token",
+        type=_token,
+        default=os.environ.get("LIVESTREAM_TOKEN"),
+        help="JWT of the caller; better in the environment as LIVESTREAM_TOKEN, where no process list shows it",
+    )
+    parser.add_argument("--tls-ca", type=_file, metavar="FILE", help="speak TLS, and trust the certificates in FILE")
+    parser.add_argument("--tls-certificate", type=_file, metavar="FILE", help="own certificate, for mutual TLS")
+    parser.add_argument("--tls-key", type=_file, metavar="FILE", help="key of the own certificate")
+    commands = parser.add_subparsers(dest="command", required=True)
+    _add_calls(commands)
+    _add_token_commands(commands)
+    return parser
+
+
+def _add_calls(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    create = commands.add_parser("create", help="create a live stream")
+    create.add_argument("--title", required=True)
+    create.add_argument("--thumbnail", type=_picture, default=b"", metavar="FILE", help="JPEG, PNG or WebP")
+    create.add_argument("--price", type=_price, help="like 9.99; free without")
+    create.add_argument("--type", choices=_TYPES, default="solo")
+    create.add_argument("--guest", action="append", default=[], metavar="ID", help="may be repeated")
+    create.add_argument("--interest", help="the topic, like music")
+    create.add_argument("--duration-goal", type=int, metavar="MINUTES")
+    create.add_argument("--motivation", metavar="TEXT")
+    create.add_argument("--planned-start", type=_instant, metavar="TIME", help="like 2026-01-15T10:30:00Z")
+    create.add_argument("--request-id", default="", metavar="KEY", help="idempotency key; random if absent")
+    join = commands.add_parser("join", help="get the Agora tokens to enter a live stream")
+    join.add_argument("id", metavar="ID", help="of the stream")
+    join.add_argument("--as", dest="role", choices=_ROLES, required=True)
+    get = commands.add_parser("get", help="show a live stream")
+    get.add_argument("id", metavar="ID", help="of the stream")
+    for each in (create, join, get):
+        each.set_defaults(run=_call)
+
+
+def _add_token_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    token = commands.add_parser("token", help="about Agora tokens").add_subparsers(required=True)
+    look = token.add_parser(
+        "inspect",
+        help="say what an Agora token (007 or 006) grants, and what is wrong with it; asks nobody",
+        description="Exits with 0 only if nothing is wrong. What is not given is not compared.",
+    )
+    look.add_argument("agora_token", metavar="TOKEN")
+    look.add_argument(
+        "--certificate",
+        default=os.environ.get("AGORA_APP_CERTIFICATE"),
+        help="App certificate; better in the environment as AGORA_APP_CERTIFICATE",
+    )
+    look.add_argument("--channel", help="the channel that it is used for")
+    look.add_argument("--uid", type=int, help="the uid that it is used with")
+    look.add_argument("--user", metavar="ID", help="the RTM user that it is used for")
+    look.add_argument("--publish", action="store_true", help="it should allow to publish audio and video")
+    look.set_defaults(run=_inspect)
+
+
+def _token(text: str) -> str:
+    # gRPC would fail with a riddle; and a refusal that shows the text would show a secret.
+    if not re.fullmatch(r"[!-~]+", text.strip()):
+        raise argparse.ArgumentTypeError("a token consists of visible ASCII characters")
+    return text
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"cannot read {text}: {error.strerror}") from error
+    return path
+
+
+def _picture(text: str) -> bytes:
+    return _file(text).read_bytes()
+
+
+def _price(text: str) -> Decimal:
+    try:
+        price = Decimal(text)
+    except InvalidOperation as error:
+        raise argparse.ArgumentTypeError(f"{text} is not a number") from error
+    if not price.is_finite():
+        raise argparse.ArgumentTypeError(f"{text} is not an amount")
+    return price
+
+
+def _instant(text: str) -> datetime:
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is not a time like 2026-01-15T10:30:00Z") from error
+    if instant.utcoffset() is None:
+        raise argparse.ArgumentTypeError(f"{text} has no time zone: append Z for UTC, or an offset like +03:00")
+    return instant
+
+
+if __name__ == "__main__":
+    sys.exit(main())
