@@ -5,6 +5,7 @@ Every acknowledged write is on disk (`--sync-on-commit`), so killing it loses no
 interface only and asks for no password.
 """
 
+import contextlib
 import os
 import re
 import shlex
@@ -78,7 +79,7 @@ class EmbeddedDatabase:
         if self.pid:
             return self.uri
         command = self._command()
-        tail: deque[bytes] = deque(maxlen=50)
+        tail: deque[bytes] = deque(maxlen=200)
         listening: Future[int] = Future()
         self._reader = threading.Thread(
             target=self._run, args=(command, listening, tail), name="embedded-database", daemon=True
@@ -126,7 +127,7 @@ class EmbeddedDatabase:
         """
         try:
             with (
-                (self.directory / "database.log").open("ab") as log,
+                (self.directory / "database.log").open("ab", buffering=0) as log,
                 subprocess.Popen(  # noqa: S603 - the command is our own
                     command,
                     stdin=subprocess.DEVNULL,
@@ -136,16 +137,15 @@ class EmbeddedDatabase:
                 ) as self._process,
             ):
                 for line in self._process.stdout or ():
-                    log.write(line)
-                    log.flush()
                     tail.append(line)
+                    with contextlib.suppress(OSError):  # a full disk
+                        log.write(line)
                     if not listening.done() and (match := LISTENING.search(line)):
                         listening.set_result(int(match[1]))
-            error: Exception = EOFError("the server ended before it listened")
-        except OSError as failure:
-            error = failure
+        except OSError as error:
+            tail.append(str(error).encode())
         if not listening.done():
-            listening.set_exception(error)
+            listening.set_exception(EOFError("the server ended before it listened"))
 
     def _command(self) -> list[str]:
         binary = _find_binary()

@@ -1,0 +1,1 @@
+"""Live streams: their announcement, their states, and the chairs in them."""

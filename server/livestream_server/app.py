@@ -1,0 +1,120 @@
+"""One door: every part of the service is built here and handed on through constructors."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from typing import Any
+
+import grpc
+import structlog
+from pymongo.monitoring import CommandListener
+
+from livestream.v1.access_service_pb2_grpc import add_AccessServiceServicer_to_server
+from livestream.v1.live_stream_service_pb2_grpc import add_LiveStreamServiceServicer_to_server
+from livestream.v1.people_service_pb2_grpc import add_PeopleServiceServicer_to_server
+from livestream_server.access.service import AccessRoom
+from livestream_server.access.store import AccessGrants
+from livestream_server.auth.jwt import Authenticator
+from livestream_server.images.store import Thumbnails
+from livestream_server.mongo import client as mongo
+from livestream_server.mongo import failures
+from livestream_server.people.service import PeopleRoom
+from livestream_server.people.store import People
+from livestream_server.settings import Settings
+from livestream_server.streams.seats import Seats
+from livestream_server.streams.service import LiveStreamRoom
+from livestream_server.streams.store import Streams
+from livestream_server.tokens.agora import token_issuer
+from livestream_server.transport.pipeline import Guards, Registry
+from livestream_server.transport.values import utc_now
+
+PING_EVERY = 1.0
+PING_TIMEOUT = 2.0
+
+_log = structlog.get_logger("livestream.service")
+
+
+class Service:
+    """The running service: its wrapped handlers, and whether it can answer."""
+
+    def __init__(self, handlers: Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]) -> None:
+        self.handlers = handlers
+        self.ready = False
+
+
+@asynccontextmanager
+async def open_service(
+    settings: Settings,
+    *,
+    clock: Callable[[], datetime] = utc_now,
+    listeners: Sequence[CommandListener] = (),
+    on_ready: Callable[[bool], Any] | None = None,
+) -> AsyncIterator[Service]:
+    """Build the service on its database; close everything at the end.
+
+    `on_ready` is awaited with True or False whenever the database comes or goes. Raises a pymongo error if the
+    database cannot be reached at the start, and ValueError or OSError, naming the setting, for one that cannot work.
+    """
+    tokens = token_issuer(settings.agora)
+    auth = Authenticator(settings.jwt)
+    thumbnails = Thumbnails(settings.media, workers=settings.image_workers, queue=settings.image_queue)
+    async with mongo.connect(settings.mongo, listeners=listeners) as client:
+        database = mongo.database(client, settings.mongo)
+        streams, seats, grants = Streams(database), Seats(database), AccessGrants(database)
+        people = People(database, cache_seconds=settings.people_cache_seconds)
+        await auth.start()
+        await thumbnails.start()
+        await streams.prepare()
+        await seats.prepare()
+
+        registry = Registry(
+            Guards(
+                authenticate=auth.authenticate,
+                explain=failures.as_service_error,
+                database_deadline=failures.deadline,
+                max_in_flight=settings.max_in_flight,
+                max_deadline=settings.max_deadline_seconds,
+                trust_forwarded_for=settings.trust_forwarded_for,
+            )
+        )
+        room = LiveStreamRoom(
+            streams=streams,
+            seats=seats,
+            people=people,
+            access=grants,
+            thumbnails=thumbnails,
+            tokens=tokens,
+            clock=clock,
+        )
+        add_LiveStreamServiceServicer_to_server(room, registry)  # type: ignore[arg-type]  # all of a server it needs
+        add_PeopleServiceServicer_to_server(PeopleRoom(people, clock), registry)  # type: ignore[arg-type]  # likewise
+        add_AccessServiceServicer_to_server(AccessRoom(grants, streams, people, clock), registry)  # type: ignore[arg-type]  # likewise
+
+        service = Service(registry.handlers)
+        watch = asyncio.create_task(_watch_database(database, service, on_ready))
+        try:
+            yield service
+        finally:
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
+            await thumbnails.close()
+
+
+async def _watch_database(database: mongo.Database, service: Service, on_ready: Callable[[bool], Any] | None) -> None:
+    """Ping the database every second; the service is ready while it answers."""
+    while True:
+        try:
+            with failures.deadline(PING_TIMEOUT):
+                await database.command("ping")
+            ready = True
+        except Exception as error:  # noqa: BLE001 - whatever it is, the database did not answer
+            ready = False
+            if service.ready:
+                _log.warning("the database does not answer", error=type(error).__name__)
+        if ready != service.ready:
+            service.ready = ready
+            if on_ready:
+                await on_ready(ready)
+        await asyncio.sleep(PING_EVERY)

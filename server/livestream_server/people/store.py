@@ -1,0 +1,118 @@
+"""People as documents of the collection `users`, and a small cache of their cards."""
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+from pymongo.errors import DuplicateKeyError
+
+from livestream.v1.user_pb2 import Media, UserSummary
+from livestream_server.mongo.client import Database, Document
+from livestream_server.people.model import RegistrationIncomplete
+from livestream_server.transport.values import timestamp
+
+CACHE_SIZE = 20_000
+
+
+class People:
+    """Reads and writes people. Cards may be out of date by `cache_seconds`; that someone is absent never is."""
+
+    def __init__(
+        self, database: Database, *, cache_seconds: float, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._users = database["users"]
+        self._cache_seconds = cache_seconds
+        self._monotonic = monotonic
+        self._cache: dict[str, tuple[UserSummary, float]] = {}
+
+    async def cards(self, ids: Collection[str]) -> Mapping[str, UserSummary]:
+        """The cards of those of `ids` that are recorded, in at most one read. They must not be changed."""
+        now = self._monotonic()
+        found: dict[str, UserSummary] = {}
+        wanted: list[ObjectId] = []
+        for each in ids:
+            hit = self._cache.get(each)
+            if hit is not None and hit[1] > now:
+                found[each] = hit[0]
+            else:
+                wanted.append(ObjectId(each))
+        if wanted:
+            query = {"_id": wanted[0]} if len(wanted) == 1 else {"_id": {"$in": wanted}}
+            async for document in self._users.find(query):
+                card = _card(document)
+                found[card.id] = card
+                self._remember(card, now)
+        return found
+
+    async def cards_for(self, caller: str, others: Collection[str]) -> Mapping[str, UserSummary]:
+        """The cards of `caller` and `others`, in at most one read.
+
+        Raises RegistrationIncomplete if the caller is not recorded.
+        """
+        cards = await self.cards({caller, *others})
+        if caller not in cards:
+            raise RegistrationIncomplete(caller)
+        return cards
+
+    async def put(self, person: UserSummary, updated_at: datetime) -> UserSummary:
+        """Record `person` unless a record of the same time or later is there; answers with what is recorded."""
+        key = ObjectId(person.id)
+        document = {**_document(person), "schema": 1, "updated_at": updated_at}
+        try:
+            await self._users.update_one(
+                {"_id": key, "updated_at": {"$lt": updated_at}}, {"$set": document}, upsert=True
+            )
+        except DuplicateKeyError:  # the id is there, and not older
+            recorded = await self._users.find_one({"_id": key})
+            person = _card(recorded) if recorded else person
+        self._cache.pop(person.id, None)
+        return person
+
+    def _remember(self, card: UserSummary, now: float) -> None:
+        while len(self._cache) >= CACHE_SIZE:
+            self._cache.pop(next(iter(self._cache)))
+        self._cache.pop(card.id, None)
+        self._cache[card.id] = card, now + self._cache_seconds
+
+
+def _document(person: UserSummary) -> Document:
+    photo = person.profile_photo
+    return {
+        "username": person.username,
+        "name": person.name,
+        "surname": person.surname,
+        "availability_status": person.availability_status,
+        "profile_photo": {
+            "_id": ObjectId(photo.id),
+            "url": photo.url,
+            "type": photo.type,
+            "variants": dict(photo.variants),
+            "created_at": photo.created_at.ToDatetime(),
+            "updated_at": photo.updated_at.ToDatetime(),
+        }
+        if person.HasField("profile_photo")
+        else None,
+    }
+
+
+def _card(document: Mapping[str, Any]) -> UserSummary:
+    photo = document["profile_photo"]
+    return UserSummary(
+        id=str(document["_id"]),
+        username=document["username"],
+        name=document["name"],
+        surname=document["surname"],
+        availability_status=document["availability_status"],
+        profile_photo=Media(
+            id=str(photo["_id"]),
+            url=photo["url"],
+            type=photo["type"],
+            variants=photo["variants"],
+            created_at=timestamp(photo["created_at"]),
+            updated_at=timestamp(photo["updated_at"]),
+        )
+        if photo
+        else None,
+    )

@@ -1,0 +1,192 @@
+"""What a stream is, which states it goes through, and who gets which chair in it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from livestream_server.errors import AlreadyExists, NotAllowed, NotFound, Refused
+
+MAX_UID = 2**31 - 1  # Agora's pages disagree on the sign bit; mobile SDKs show larger ones as negative
+
+
+class Status(StrEnum):
+    """Where a stream is in its life."""
+
+    PREPARING = "preparing"
+    SCHEDULED = "scheduled"
+    ACTIVE = "active"
+    ENDED = "ended"
+    EXPIRED = "expired"
+    CANCELLED_BY_HOST = "cancelled_by_host"
+    CANCELLED_BY_GUEST = "cancelled_by_guest"
+
+
+class Role(StrEnum):
+    """What a person is to a stream."""
+
+    HOST = "host"
+    GUEST = "guest"
+    AUDIENCE = "audience"
+
+
+class StreamType(StrEnum):
+    """Who shares the stage, and who pays for it."""
+
+    SOLO = "solo"
+    DUOCROWD = "duocrowd"
+    DUOSELF = "duoself"
+
+
+STARTABLE = (Status.PREPARING, Status.SCHEDULED)
+OPEN_TO_HOST = (*STARTABLE, Status.ACTIVE)
+OPEN_TO_OTHERS = (Status.ACTIVE,)
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcaster:
+    """Someone who may publish. The uid is drawn at creation, so that entering needs no further write."""
+
+    user: str
+    role: Role
+    uid: int
+    joined_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chair:
+    """What a person is let in as."""
+
+    role: Role
+    uid: int
+
+    @property
+    def publishes(self) -> bool:
+        """Whether this chair may send audio, video and data."""
+        return self.role is not Role.AUDIENCE
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A live stream. `broadcasters` holds the creator first, then the guests; it never changes."""
+
+    id: str
+    title: str
+    type: StreamType
+    channel_name: str
+    broadcasters: tuple[Broadcaster, ...]
+    thumbnail: str | None
+    status: Status
+    price: Decimal | None
+    interest: str | None
+    duration_goal: int | None
+    motivation: str | None
+    planned_start: datetime | None
+    planned_end: datetime | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def creator(self) -> str:
+        """The owner, who hosts."""
+        return self.broadcasters[0].user
+
+    @property
+    def guests(self) -> list[str]:
+        """Ids of the guests, in the order of their invitation."""
+        return [each.user for each in self.broadcasters[1:]]
+
+    def role_of(self, user: str) -> Role | None:
+        """What `user` is to this stream by invitation; a viewer is nothing to it."""
+        return next((each.role for each in self.broadcasters if each.user == user), None)
+
+    def place_of(self, user: str, role: Role) -> int:
+        """The index in `broadcasters` of `user`, who wants to enter as host or guest.
+
+        Raises NotTheCreator or NotAGuest (nothing about the stream will change that) or StreamNotJoinable (the
+        stream's state forbids it now).
+        """
+        place = next((i for i, each in enumerate(self.broadcasters) if (each.user, each.role) == (user, role)), None)
+        if place is None:
+            raise NotTheCreator(self.id) if role is Role.HOST else NotAGuest(self.id)
+        self.require_open_to(role)
+        return place
+
+    def require_open_to(self, role: Role) -> None:
+        """Raise StreamNotJoinable if the stream's state forbids to enter as `role`."""
+        states = OPEN_TO_HOST if role is Role.HOST else OPEN_TO_OTHERS
+        if self.status not in states:
+            raise StreamNotJoinable(self.id, self.status, states)
+
+
+class StreamNotFound(NotFound):
+    """There is no such stream, or it was deleted."""
+
+    reason = "STREAM_NOT_FOUND"
+
+    def __init__(self, stream_id: str) -> None:
+        super().__init__("there is no such stream", live_stream_id=stream_id)
+
+
+class GuestNotFound(NotFound):
+    """A guest is not a person that we know."""
+
+    reason = "GUEST_NOT_FOUND"
+
+    def __init__(self, user_ids: Iterable[str]) -> None:
+        unknown = ", ".join(user_ids)
+        super().__init__(f"guests: there is no such person: {unknown}", user_ids=unknown)
+
+
+class NotTheCreator(NotAllowed):
+    """Only the creator may do this."""
+
+    reason = "NOT_THE_CREATOR"
+
+    def __init__(self, stream_id: str) -> None:
+        super().__init__("only the stream's creator may do this", live_stream_id=stream_id)
+
+
+class NotAGuest(NotAllowed):
+    """The caller was not invited as a guest."""
+
+    reason = "NOT_A_GUEST"
+
+    def __init__(self, stream_id: str) -> None:
+        super().__init__("only a guest of the stream may do this", live_stream_id=stream_id)
+
+
+class StreamNotJoinable(Refused):
+    """The stream's state forbids to enter now."""
+
+    reason = "STREAM_NOT_JOINABLE"
+
+    def __init__(self, stream_id: str, status: Status, allowed: Iterable[Status]) -> None:
+        states = ", ".join(allowed)
+        super().__init__(
+            f"the stream is {status}; it can be joined in this role while {states}",
+            live_stream_id=stream_id,
+            status=status,
+            allowed=states,
+        )
+
+
+class CreatorAlreadyLive(Refused):
+    """A creator has one active stream at a time."""
+
+    reason = "CREATOR_ALREADY_LIVE"
+
+    def __init__(self, stream_id: str) -> None:
+        super().__init__("another stream of yours is active; end it first", live_stream_id=stream_id)
+
+
+class IdempotencyKeyReused(AlreadyExists):
+    """The idempotency key was used before, with another content."""
+
+    reason = "IDEMPOTENCY_KEY_REUSED"
+
+    def __init__(self, stream_id: str) -> None:
+        super().__init__("this idempotency key was used with another content; use a new key", live_stream_id=stream_id)

@@ -1,0 +1,70 @@
+"""What callers send to LiveStreamService, as values of this room; raises Invalid for what can have no meaning."""
+
+import hashlib
+from dataclasses import dataclass
+
+from livestream.v1.live_stream_service_pb2 import CreateStreamRequest, JoinStreamRequest
+from livestream_server.errors import Invalid, Violation
+from livestream_server.streams import view
+from livestream_server.streams.drafting import Draft
+from livestream_server.streams.model import Role, StreamType
+from livestream_server.transport.call import is_request_id
+from livestream_server.transport.values import moment, object_id
+
+DEVICE_FIELDS = ("device_type", "device_model", "os_version", "app_version", "country")
+DEVICE_LENGTH = 64
+
+_TYPES = {0: StreamType.SOLO, **{number: each for each, number in view.TYPES.items()}}
+_ROLES = {number: each for each, number in view.ROLES.items()}
+
+
+def draft_of(request: CreateStreamRequest) -> Draft:
+    """The draft that the request describes; its rules are checked elsewhere."""
+    has = request.HasField
+    return Draft(
+        title=request.title,
+        guests=list(request.guests),
+        type=_TYPES.get(request.live_stream_type),
+        price=request.price.value if has("price") else None,
+        interest=request.interest if has("interest") else None,
+        duration_goal=request.duration_goal if has("duration_goal") else None,
+        motivation=request.motivation if has("motivation") else None,
+        planned_start=(moment("planned_start_date", request.planned_start_date) if has("planned_start_date") else None),
+    )
+
+
+def idempotency_of(request: CreateStreamRequest) -> tuple[str, bytes] | tuple[None, None]:
+    """The idempotency key and the fingerprint of the content that it stands for; nothing if there is no key.
+
+    Raises Invalid if the key is not 1 to 64 visible ASCII characters.
+    """
+    key = request.request_id
+    if not key:
+        return None, None
+    if not is_request_id(key):
+        raise Invalid(Violation("request_id", "must be 1 to 64 visible ASCII characters"))
+    content = CreateStreamRequest()
+    content.CopyFrom(request)
+    content.ClearField("request_id")
+    return key, hashlib.sha256(content.SerializeToString(deterministic=True)).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Who wants to enter what, as what, from which device."""
+
+    stream_id: str
+    role: Role
+    device: dict[str, str]
+
+
+def wish_of(request: JoinStreamRequest, address: str) -> Wish:
+    """The wish; `address` is where the call really came from."""
+    role = _ROLES.get(request.role)
+    if role is None:
+        raise Invalid(Violation("role", "must be host, guest or audience"))
+    device = {name: getattr(request, name) for name in DEVICE_FIELDS if request.HasField(name)}
+    too_long = [name for name, value in device.items() if len(value) > DEVICE_LENGTH]
+    if too_long:
+        raise Invalid(*(Violation(name, f"must be at most {DEVICE_LENGTH} characters") for name in too_long))
+    return Wish(object_id("live_stream_id", request.live_stream_id), role, {**device, "address": address})

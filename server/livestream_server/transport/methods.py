@@ -1,0 +1,80 @@
+"""What the contract says of a method, read once from its descriptor: access, required fields, size, time."""
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+
+from google.api import field_behavior_pb2
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor_pool import Default
+from google.protobuf.message import Message
+
+from livestream.v1.access_pb2 import Access, access
+from livestream_server.errors import Invalid, Violation
+
+SMALL_REQUEST_BYTES = 64 * 1024
+LARGE_REQUEST_BYTES = 6 * 1024 * 1024  # a thumbnail of 5 MiB and what surrounds it
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One method of `livestream.v1`."""
+
+    service: str
+    name: str
+    level: Access.Level
+    scope: str
+    required: tuple[str, ...]
+    max_request_bytes: int
+    timeout: float
+
+    @property
+    def path(self) -> str:
+        """The name on the wire: `/livestream.v1.LiveStreamService/JoinStream`."""
+        return f"/{self.service}/{self.name}"
+
+    def check_required(self, request: Message) -> None:
+        """Raise Invalid with one violation for each REQUIRED field that is absent or empty."""
+        missing = [name for name in self.required if not _is_set(request, name)]
+        if missing:
+            raise Invalid(*(Violation(name, "is required") for name in missing))
+
+
+def method_named(service: str, name: str) -> Method:
+    """The method's facts.
+
+    Raises KeyError if service_config.json has no timeout for it, or the pool does not know it.
+    """
+    descriptor: MethodDescriptor = Default().FindServiceByName(service).methods_by_name[name]
+    option: Access = descriptor.GetOptions().Extensions[access]
+    fields = descriptor.input_type.fields
+    return Method(
+        service=service,
+        name=name,
+        level=option.level or Access.LEVEL_REQUIRED,
+        scope=option.scope,
+        required=tuple(each.name for each in fields if _is_required(each)),
+        max_request_bytes=(
+            LARGE_REQUEST_BYTES if any(each.type == each.TYPE_BYTES for each in fields) else SMALL_REQUEST_BYTES
+        ),
+        timeout=_timeouts()[f"{service}/{name}"],
+    )
+
+
+def _is_required(field: FieldDescriptor) -> bool:
+    return field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+
+
+def _is_set(request: Message, name: str) -> bool:
+    field = request.DESCRIPTOR.fields_by_name[name]
+    return request.HasField(name) if field.has_presence else bool(getattr(request, name))
+
+
+def _timeouts() -> dict[str, float]:
+    """Seconds per `service/method`, as clients are told in service_config.json."""
+    config = json.loads(files("livestream.v1").joinpath("service_config.json").read_text())
+    return {
+        f"{name['service']}/{name['method']}": float(entry["timeout"].removesuffix("s"))
+        for entry in config["methodConfig"]
+        for name in entry["name"]
+    }

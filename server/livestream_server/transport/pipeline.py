@@ -1,0 +1,182 @@
+"""Every call passes here once: id and log line, limit, deadline, parsing, authentication, and what a failure means.
+
+gRPC's own interceptors wrap a handler anew at each call, and never see requests that fail to parse. Here a method is
+wrapped once, at registration, so the gRPC server and the in-process gateway run the very same code. The wrapped
+handler takes bytes, because a message that cannot be parsed is an answer to give, not an exception to leak.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, NoReturn, cast
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+
+from livestream.v1.access_pb2 import Access
+from livestream_server.errors import (
+    DeadlineExceeded,
+    Internal,
+    Malformed,
+    MissingScope,
+    Overloaded,
+    ServiceError,
+    Unauthenticated,
+)
+from livestream_server.transport.call import Call, Caller, Metadata, begin, first, peer_address, request_id_of
+from livestream_server.transport.methods import Method, method_named
+from livestream_server.transport.observing import Observer
+from livestream_server.transport.status import code_of, trailing_metadata
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Behaviour = Callable[[Any, Context], Awaitable[Message]]
+
+_SLACK_SECONDS = 0.05  # the driver's own deadline comes first, so that it may end its work in order
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """What the pipeline needs of others."""
+
+    authenticate: Callable[[str], Awaitable[Caller]]
+    """The caller of an `authorization` value; raises Unauthenticated."""
+
+    explain: Callable[[Exception], ServiceError | None]
+    """What an exception of a store means; None if it is unexpected."""
+
+    database_deadline: Callable[[float], AbstractContextManager[None]]
+    """Bounds the database commands of a call, in seconds."""
+
+    max_in_flight: int
+    max_deadline: float
+    trust_forwarded_for: bool = False
+
+
+class Registry:
+    """Stands where generated code expects a server: wraps each handler and keeps it under its full name."""
+
+    def __init__(self, guards: Guards) -> None:
+        self._pipeline = _Pipeline(guards)
+        self.handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    def add_generic_rpc_handlers(self, handlers: object) -> None:
+        """What generated code also calls, with the same handlers in another dress."""
+
+    def add_registered_method_handlers(
+        self, service: str, handlers: dict[str, grpc.RpcMethodHandler[Any, Any]]
+    ) -> None:
+        """Wrap and keep the handlers of one service."""
+        for name, handler in handlers.items():
+            method = method_named(service, name)
+            self.handlers[method.path] = self._pipeline.unary(method, handler)
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    """A method and what answers it."""
+
+    method: Method
+    parse: Callable[[bytes], Message]
+    behaviour: Behaviour
+    observer: Observer
+
+
+class _Pipeline:
+    def __init__(self, guards: Guards) -> None:
+        self._guards = guards
+        self._in_flight = 0
+
+    def unary(self, method: Method, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+        endpoint = _Endpoint(
+            method,
+            cast("Callable[[bytes], Message]", handler.request_deserializer),
+            cast("Behaviour", handler.unary_unary),
+            Observer(method),
+        )
+
+        async def answer(request: bytes, context: Context) -> Message:
+            call = self._begun(method, context)
+            since = endpoint.observer.started()
+            code, reason, cause = grpc.StatusCode.CANCELLED, "", None
+            try:
+                response = await self._guarded(endpoint, request, context, call)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets words of ours
+                failure = self._explained(error) or Internal()
+                code, reason = code_of(type(failure)), failure.reason
+                cause = failure.cause if isinstance(failure, Unauthenticated) else None
+                if isinstance(failure, Internal):
+                    endpoint.observer.failed_unexpectedly(call, error)
+                await _abort(context, failure, call)
+            else:
+                code = grpc.StatusCode.OK
+                context.set_trailing_metadata((("x-request-id", call.request_id),))
+                return response
+            finally:
+                endpoint.observer.finished(call, since, code, reason, cause)
+
+        return grpc.unary_unary_rpc_method_handler(
+            answer,  # type: ignore[arg-type]  # takes bytes: there is no deserializer
+            response_serializer=handler.response_serializer,
+        )
+
+    def _begun(self, method: Method, context: Context) -> Call:
+        metadata = context.invocation_metadata() or ()
+        peer = peer_address(context.peer())
+        if self._guards.trust_forwarded_for and (forwarded := first(metadata, "x-forwarded-for")):
+            peer = forwarded.partition(",")[0].strip()
+        call = Call(method.path, request_id_of(first(metadata, "x-request-id")), peer, metadata)
+        begin(call)
+        return call
+
+    async def _guarded(self, endpoint: _Endpoint, request: bytes, context: Context, call: Call) -> Message:
+        if self._in_flight >= self._guards.max_in_flight:
+            raise Overloaded
+        self._in_flight += 1
+        try:
+            seconds = self._seconds_left(endpoint.method, context)
+            async with asyncio.timeout(seconds + _SLACK_SECONDS):
+                call.caller = await self._caller(endpoint.method, call.metadata)
+                message = _parsed(endpoint, request)
+                with self._guards.database_deadline(seconds):
+                    return await endpoint.behaviour(message, context)
+        finally:
+            self._in_flight -= 1
+
+    def _seconds_left(self, method: Method, context: Context) -> float:
+        """The caller's deadline, or the method's usual one, capped by ours. Never less than a millisecond."""
+        left = context.time_remaining()
+        wanted = method.timeout if left is None else left
+        return max(0.001, min(wanted, self._guards.max_deadline))
+
+    async def _caller(self, method: Method, metadata: Metadata) -> Caller | None:
+        given = [value for key, value in metadata if key == "authorization"]
+        if not given and method.level in (Access.LEVEL_OPTIONAL, Access.LEVEL_PUBLIC):
+            return None
+        if len(given) != 1 or not isinstance(given[0], str):
+            raise Unauthenticated("repeated" if given else "missing")
+        caller = await self._guards.authenticate(given[0])
+        if method.level == Access.LEVEL_INTERNAL and method.scope not in caller.scopes:
+            raise MissingScope(method.scope)
+        return caller
+
+    def _explained(self, error: Exception) -> ServiceError | None:
+        if isinstance(error, ServiceError):
+            return error
+        return DeadlineExceeded() if isinstance(error, TimeoutError) else self._guards.explain(error)
+
+
+def _parsed(endpoint: _Endpoint, request: bytes) -> Message:
+    if len(request) > endpoint.method.max_request_bytes:
+        raise Malformed
+    try:
+        message = endpoint.parse(request)
+    except DecodeError:
+        raise Malformed from None
+    endpoint.method.check_required(message)
+    return message
+
+
+async def _abort(context: Context, failure: ServiceError, call: Call) -> NoReturn:
+    await context.abort(code_of(type(failure)), str(failure), trailing_metadata(failure, call.request_id))
+    raise AssertionError  # abort raises

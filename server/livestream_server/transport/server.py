@@ -1,0 +1,138 @@
+"""The gRPC server: its limits, health, reflection and certificates."""
+
+import asyncio
+from collections.abc import Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from livestream_server.settings import Settings
+from livestream_server.transport.methods import LARGE_REQUEST_BYTES
+
+_log = structlog.get_logger("livestream.server")
+
+Handlers = Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]
+
+# reference: github.com/grpc/grpc doc/keepalive.md, and `grpc/impl/channel_arg_names.h` for the rest.
+_OPTIONS = {
+    "grpc.max_concurrent_streams": 100,
+    "grpc.max_receive_message_length": LARGE_REQUEST_BYTES,
+    "grpc.max_metadata_size": 8 * 1024,
+    "grpc.absolute_max_metadata_size": 16 * 1024,
+    "grpc.server_handshake_timeout_ms": 5_000,
+    "grpc.max_connection_age_ms": 10 * 60_000,
+    "grpc.max_connection_age_grace_ms": 60_000,
+    "grpc.max_connection_idle_ms": 5 * 60_000,
+    "grpc.keepalive_time_ms": 60_000,
+    "grpc.http2.min_ping_interval_without_data_ms": 30_000,
+    "grpc.keepalive_permit_without_calls": 1,
+}
+
+
+_REFLECTION = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
+
+
+class GrpcServer:
+    """Serves wrapped handlers, health and, if the settings say so, reflection."""
+
+    def __init__(self, handlers: Handlers, settings: Settings, *, reuse_port: bool = False) -> None:
+        self._settings = settings
+        self._services = sorted({path.split("/")[1] for path in handlers})
+        self._server = grpc.aio.server(
+            options=[*_OPTIONS.items(), ("grpc.so_reuseport", int(reuse_port))],
+            # A backstop: beyond our own limit, which answers with a reason and RetryInfo.
+            maximum_concurrent_rpcs=4 * settings.max_in_flight,
+        )
+        for service, paths in groupby(sorted(handlers), key=lambda path: path.split("/")[1]):
+            methods = {path.split("/")[2]: handlers[path] for path in paths}
+            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if settings.reflection:
+            self._add_reflection()
+
+    def _add_reflection(self) -> None:
+        """Both versions: the package serves v1alpha only (grpc/grpc#38576), and v1 differs in nothing but its name."""
+        names = [*self._services, health.SERVICE_NAME, *_REFLECTION]
+        handler = grpc.stream_stream_rpc_method_handler(
+            reflection.aio.ReflectionServicer(names).ServerReflectionInfo,
+            request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+            response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+        )
+        self._server.add_generic_rpc_handlers(
+            [grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler}) for name in _REFLECTION]
+        )
+
+    def listen(self, address: str) -> int:
+        """Bind `host:port` and answer with the port.
+
+        Raises OSError if the address is taken or the certificates cannot be read.
+        """
+        settings = self._settings
+        try:
+            if settings.tls_certificate_file and settings.tls_key_file:
+                return self._server.add_secure_port(address, _credentials(settings))
+            return self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address}") from error
+
+    async def start(self) -> None:
+        """Take calls. Health stays NOT_SERVING until `set_ready(True)`."""
+        await self.set_ready(ready=False)
+        await self._server.start()
+
+    async def set_ready(self, *, ready: bool) -> None:
+        """Tell balancers, for the whole server and for each service."""
+        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", *self._services):
+            await self._health.set(name, status)
+
+    async def drain(self) -> None:
+        """Say NOT_SERVING for good, and go on serving while balancers notice."""
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(self._settings.drain_seconds)
+
+    async def stop(self) -> None:
+        """Refuse new calls; let those in flight finish within the grace time."""
+        await self._server.stop(self._settings.grace_seconds)
+
+
+def _credentials(settings: Settings) -> grpc.ServerCredentials:
+    """TLS, with client certificates demanded if a CA for them is set; files that changed are read again.
+
+    A pair that cannot be read is logged, and the one before it stays.
+    """
+    watched = [
+        path for path in (settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file) if path
+    ]
+    seen: list[tuple[float, ...]] = [_modified(watched)]
+
+    def configuration() -> grpc.ServerCertificateConfiguration:
+        certificate, key, *ca = (path.read_bytes() for path in watched)
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], *ca)
+
+    def fetch() -> grpc.ServerCertificateConfiguration | None:
+        try:
+            now = _modified(watched)
+            if now == seen[0]:
+                return None
+            fresh = configuration()
+        except OSError:
+            _log.warning("certificates cannot be read; the former ones stay")
+            return None
+        seen[0] = now
+        _log.info("certificates read again")
+        return fresh
+
+    return grpc.dynamic_ssl_server_credentials(
+        configuration(), fetch, require_client_authentication=settings.tls_client_ca_file is not None
+    )
+
+
+def _modified(paths: list[Path]) -> tuple[float, ...]:
+    return tuple(path.stat().st_mtime_ns for path in paths)
