@@ -57,7 +57,12 @@ def decode(token: str) -> AccessToken:
     if not is_hex_32(app_id):
         raise TokenFormatError("the App ID is not 32 hexadecimal digits")
     content = Reader(unpack_base64(token[_CONTENT_AT:]))
-    signature, name_checksum, uid_checksum, message = content.bytes(), content.u32(), content.u32(), content.bytes()
+    signature, name_checksum, uid_checksum, message = (
+        content.sized_bytes(),
+        content.u32(),
+        content.u32(),
+        content.sized_bytes(),
+    )
     content.end()
     inner = Reader(message)
     inner.u32()  # salt

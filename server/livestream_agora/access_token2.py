@@ -173,7 +173,7 @@ def _open(token: str) -> tuple[bytes, bytes]:
     if not inflater.eof or inflater.unused_data:
         raise TokenFormatError("the content is cut off, too long, or followed by something else")
     reader = Reader(content)
-    return reader.bytes(), reader.rest()
+    return reader.sized_bytes(), reader.rest()
 
 
 def _parse(info: bytes) -> AccessToken2:

@@ -5,8 +5,8 @@ them, so they are known only where the asker names the right ones.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from livestream_agora import access_token, access_token2
@@ -18,6 +18,7 @@ _PRIVILEGE_NAMES: Mapping[str, Mapping[int, str]] = {
 }
 _ENTRY = frozenset({"join channel", "login"})
 _PUBLISHING = frozenset({"publish audio", "publish video"})
+_ANY = ("", "*")  # https://docs.agora.io/en/interactive-live-streaming/token-authentication/deploy-token-server
 
 
 class ProblemKind(StrEnum):
@@ -60,10 +61,11 @@ class Service:
 class Inspection:
     """What a token says, and what is wrong with it: nothing, if `problems` is empty.
 
-    Whatever the token does not tell is None. Times are aware UTC, whole seconds. `uid` is text as in the token;
-    empty means any uid. `certificate_fits` is None where it was not checked: no certificate was given, or a 006
-    token came without the channel and uid (RTM: user id) that its signature covers. If the token is malformed,
-    that is the only problem.
+    Whatever the token does not tell is None. Times are aware UTC, whole seconds. `expires_at` is when the token stops
+    letting anyone in: its own end or the end of a right to join or log in, whichever comes first. `channel` and `uid`
+    are text as in the token; empty or `*` means any. `certificate_fits` is None where it was not checked: no
+    certificate was given, or a 006 token came without the channel and uid (RTM: user id) that its signature covers. If
+    the token is malformed, that is the only problem.
     """
 
     version: str | None = None
@@ -78,6 +80,17 @@ class Inspection:
     problems: tuple[Problem, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the asker believes of the token; None is not compared."""
+
+    certificate: str | None
+    channel: str | None
+    uid: str | None
+    user_id: str | None
+    publish: bool
+
+
 def inspect(  # noqa: PLR0913 - each is one question about the token
     token: str,
     *,
@@ -88,9 +101,116 @@ def inspect(  # noqa: PLR0913 - each is one question about the token
     publish: bool = False,
     now: datetime | None = None,
 ) -> Inspection:
-    """Read `token` (006 or 007) and name every problem with it. Never raises for whatever string `token` is.
+    """Read `token` (006 or 007) and name every problem with it. Never raises, whatever string `token` is.
 
     What is None is not compared. `publish` asks whether audio and video may be published. `now` is aware, and the
     present unless given.
     """
-    raise NotImplementedError
+    asked = _Asked(certificate, channel, None if uid is None else _uid_text(uid), user_id, publish)
+    try:
+        facts = _read_006(token, asked) if token.startswith(access_token.VERSION) else _read_007(token, asked)
+    except TokenFormatError as error:
+        return Inspection(problems=(Problem(ProblemKind.MALFORMED, str(error)),))
+    return replace(facts, problems=tuple(_problems(facts, asked, now or datetime.now(UTC))))
+
+
+def _read_007(token: str, asked: _Asked) -> Inspection:
+    if not token.startswith(access_token2.VERSION):
+        raise TokenFormatError("the token starts with neither 007 nor 006")
+    read = access_token2.decode(token)
+    rtc = next((each for each in read.services if isinstance(each, access_token2.Rtc)), None)
+    rtm = next((each for each in read.services if isinstance(each, access_token2.Rtm)), None)
+    services = tuple(
+        _service("rtc" if isinstance(each, access_token2.Rtc) else "rtm", each.privileges, read.issued_at)
+        for each in read.services
+    )
+    return Inspection(
+        version=access_token2.VERSION,
+        app_id=read.app_id,
+        issued_at=_time(read.issued_at),
+        expires_at=_end(_time(read.issued_at + read.life), services),
+        services=services,
+        channel=rtc and rtc.channel,
+        uid=rtc and rtc.uid,
+        user_id=rtm and rtm.user_id,
+        certificate_fits=access_token2.verify(token, asked.certificate) if asked.certificate is not None else None,
+    )
+
+
+def _read_006(token: str, asked: _Asked) -> Inspection:
+    read = access_token.decode(token)
+    is_rtm = access_token.RTM_LOGIN in read.privileges
+    services = (_service("rtm" if is_rtm else "rtc", read.privileges, 0),)
+    name = asked.user_id if is_rtm else asked.channel
+    if name is not None and not read.is_for_name(name):
+        name = None
+    uid = next((each for each in ("", asked.uid) if each is not None and read.is_for_uid(each)), None)
+    fits = None
+    if asked.certificate is not None and name is not None and uid is not None:
+        fits = read.is_signed_with(asked.certificate, name, uid)
+    return Inspection(
+        version=access_token.VERSION,
+        app_id=read.app_id,
+        expires_at=_end(_time(read.until), services),
+        services=services,
+        channel=None if is_rtm else name,
+        uid=None if is_rtm else uid,
+        user_id=name if is_rtm else None,
+        certificate_fits=fits,
+    )
+
+
+def _problems(facts: Inspection, asked: _Asked, now: datetime) -> Iterator[Problem]:
+    expired = facts.expires_at is not None and facts.expires_at <= now
+    if expired:
+        yield Problem(ProblemKind.EXPIRED, f"ended at {facts.expires_at:%Y-%m-%dT%H:%M:%SZ}")
+    if facts.certificate_fits is False:
+        yield Problem(ProblemKind.WRONG_CERTIFICATE, "another certificate signed it, or it was changed since")
+    if asked.channel is not None and facts.channel not in {asked.channel, *_ANY}:
+        yield Problem(ProblemKind.OTHER_CHANNEL, _not_for("channel", asked.channel, facts.channel))
+    if asked.uid is not None and facts.uid not in {asked.uid, *_ANY}:
+        yield Problem(ProblemKind.OTHER_UID, _not_for("uid", asked.uid or "0", facts.uid))
+    if asked.user_id is not None and facts.user_id != asked.user_id:
+        yield Problem(ProblemKind.OTHER_USER_ID, _not_for("user id", asked.user_id, facts.user_id))
+    if asked.publish:
+        # A token that is over as a whole is called expired, not also short of rights.
+        held = {each.name for each in _privileges(facts, "rtc") if expired or not _has_ended(each, now)}
+        if missing := _PUBLISHING - held:
+            yield Problem(ProblemKind.NO_PUBLISH_RIGHT, f"it gives no right to {' and '.join(sorted(missing))}")
+
+
+def _not_for(noun: str, asked: str, found: str | None) -> str:
+    return f"it is not for {noun} {asked!r}" + (f" but for {found!r}" if found is not None else "")
+
+
+def _service(name: str, privileges: Mapping[int, int], since: int) -> Service:
+    """`since`: what the privileges' times count from, in seconds since 1970."""
+    names = _PRIVILEGE_NAMES[name]
+    return Service(
+        name,
+        tuple(
+            Privilege(names.get(number, f"privilege {number}"), _time(since + seconds) if seconds else None)
+            for number, seconds in privileges.items()
+        ),
+    )
+
+
+def _privileges(facts: Inspection, service: str) -> Iterator[Privilege]:
+    return (each for one in facts.services if one.name == service for each in one.privileges)
+
+
+def _has_ended(privilege: Privilege, now: datetime) -> bool:
+    return privilege.expires_at is not None and privilege.expires_at <= now
+
+
+def _end(own: datetime, services: tuple[Service, ...]) -> datetime:
+    ends = (each.expires_at for one in services for each in one.privileges if each.name in _ENTRY)
+    return min([own, *(each for each in ends if each is not None)])
+
+
+def _uid_text(uid: int) -> str:
+    return str(uid) if uid else ""
+
+
+def _time(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

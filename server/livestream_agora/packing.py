@@ -49,12 +49,12 @@ class Reader:
     def u32(self) -> int:
         return int(_U32.unpack(self._take(_U32.size))[0])
 
-    def bytes(self) -> bytes:
+    def sized_bytes(self) -> bytes:
         return self._take(self.u16())
 
     def text(self) -> str:
         try:
-            return self.bytes().decode()
+            return self.sized_bytes().decode()
         except UnicodeDecodeError as error:
             raise TokenFormatError("a text in the token is not UTF-8") from error
 
