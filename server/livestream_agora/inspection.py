@@ -51,10 +51,13 @@ class Privilege:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A service that the token opens (`rtc` or `rtm`) with the rights in it."""
+    """A service that the token opens: `rtc`, one channel for one uid, or `rtm`, as one user id."""
 
     name: str
     privileges: tuple[Privilege, ...]
+    channel: str | None = None
+    uid: str | None = None
+    user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,8 @@ class Inspection:
 
     Whatever the token does not tell is None. Times are aware UTC, whole seconds. `expires_at` is when the token stops
     letting anyone in: its own end or the end of a right to join or log in, whichever comes first. `channel` and `uid`
-    are text as in the token; empty or `*` means any. `certificate_fits` is None where it was not checked: no
+    are text as in the token; empty or `*` means any. They and `user_id` are those of the first RTC and RTM service, in a
+    token of several channels those of the one that was asked for. `certificate_fits` is None where it was not checked: no
     certificate was given, or a 006 token came without the channel and uid (RTM: user id) that its signature covers. If
     the token is malformed, that is the only problem.
     """
@@ -91,7 +95,7 @@ class _Asked:
     publish: bool
 
 
-def inspect(  # noqa: PLR0913 - each is one question about the token
+def inspect(
     token: str,
     *,
     certificate: str | None = None,
@@ -111,56 +115,57 @@ def inspect(  # noqa: PLR0913 - each is one question about the token
         facts = _read_006(token, asked) if token.startswith(access_token.VERSION) else _read_007(token, asked)
     except TokenFormatError as error:
         return Inspection(problems=(Problem(ProblemKind.MALFORMED, str(error)),))
-    return replace(facts, problems=tuple(_problems(facts, asked, now or datetime.now(UTC))))
+    rtc, rtm = _first(facts, "rtc", asked.channel), _first(facts, "rtm")
+    facts = replace(facts, channel=rtc.channel, uid=rtc.uid, user_id=rtm.user_id)
+    return replace(facts, problems=tuple(_problems(facts, rtc, asked, now or datetime.now(UTC))))
 
 
 def _read_007(token: str, asked: _Asked) -> Inspection:
     if not token.startswith(access_token2.VERSION):
         raise TokenFormatError("the token starts with neither 007 nor 006")
     read = access_token2.decode(token)
-    rtc = next((each for each in read.services if isinstance(each, access_token2.Rtc)), None)
-    rtm = next((each for each in read.services if isinstance(each, access_token2.Rtm)), None)
-    services = tuple(
-        _service("rtc" if isinstance(each, access_token2.Rtc) else "rtm", each.privileges, read.issued_at)
-        for each in read.services
-    )
+    services = tuple(_service_007(each, read.issued_at) for each in read.services)
     return Inspection(
         version=access_token2.VERSION,
         app_id=read.app_id,
         issued_at=_time(read.issued_at),
         expires_at=_end(_time(read.issued_at + read.life), services),
         services=services,
-        channel=rtc and rtc.channel,
-        uid=rtc and rtc.uid,
-        user_id=rtm and rtm.user_id,
-        certificate_fits=access_token2.verify(token, asked.certificate) if asked.certificate is not None else None,
+        certificate_fits=None if asked.certificate is None else access_token2.verify(token, asked.certificate),
     )
+
+
+def _service_007(service: access_token2.Rtc | access_token2.Rtm, issued_at: int) -> Service:
+    if isinstance(service, access_token2.Rtc):
+        rights = _rights("rtc", service.privileges, issued_at)
+        return Service("rtc", rights, channel=service.channel, uid=service.uid)
+    return Service("rtm", _rights("rtm", service.privileges, issued_at), user_id=service.user_id)
 
 
 def _read_006(token: str, asked: _Asked) -> Inspection:
     read = access_token.decode(token)
     is_rtm = access_token.RTM_LOGIN in read.privileges
-    services = (_service("rtm" if is_rtm else "rtc", read.privileges, 0),)
     name = asked.user_id if is_rtm else asked.channel
     if name is not None and not read.is_for_name(name):
         name = None
     uid = next((each for each in ("", asked.uid) if each is not None and read.is_for_uid(each)), None)
+    if is_rtm:
+        service = Service("rtm", _rights("rtm", read.privileges), user_id=name)
+    else:
+        service = Service("rtc", _rights("rtc", read.privileges), channel=name, uid=uid)
     fits = None
     if asked.certificate is not None and name is not None and uid is not None:
         fits = read.is_signed_with(asked.certificate, name, uid)
     return Inspection(
         version=access_token.VERSION,
         app_id=read.app_id,
-        expires_at=_end(_time(read.until), services),
-        services=services,
-        channel=None if is_rtm else name,
-        uid=None if is_rtm else uid,
-        user_id=name if is_rtm else None,
+        expires_at=_end(_time(read.until), (service,)),
+        services=(service,),
         certificate_fits=fits,
     )
 
 
-def _problems(facts: Inspection, asked: _Asked, now: datetime) -> Iterator[Problem]:
+def _problems(facts: Inspection, rtc: Service, asked: _Asked, now: datetime) -> Iterator[Problem]:
     expired = facts.expires_at is not None and facts.expires_at <= now
     if expired:
         yield Problem(ProblemKind.EXPIRED, f"ended at {facts.expires_at:%Y-%m-%dT%H:%M:%SZ}")
@@ -174,7 +179,7 @@ def _problems(facts: Inspection, asked: _Asked, now: datetime) -> Iterator[Probl
         yield Problem(ProblemKind.OTHER_USER_ID, _not_for("user id", asked.user_id, facts.user_id))
     if asked.publish:
         # A token that is over as a whole is called expired, not also short of rights.
-        held = {each.name for each in _privileges(facts, "rtc") if expired or not _has_ended(each, now)}
+        held = {each.name for each in rtc.privileges if expired or not _has_ended(each, now)}
         if missing := _PUBLISHING - held:
             yield Problem(ProblemKind.NO_PUBLISH_RIGHT, f"it gives no right to {' and '.join(sorted(missing))}")
 
@@ -183,20 +188,19 @@ def _not_for(noun: str, asked: str, found: str | None) -> str:
     return f"it is not for {noun} {asked!r}" + (f" but for {found!r}" if found is not None else "")
 
 
-def _service(name: str, privileges: Mapping[int, int], since: int) -> Service:
+def _first(facts: Inspection, name: str, channel: str | None = None) -> Service:
+    """The service of that name and, if there is one, of that channel; one without any right where there is none."""
+    found = [each for each in facts.services if each.name == name] or [Service(name, ())]
+    return next((each for each in found if each.channel == channel), found[0])
+
+
+def _rights(service: str, privileges: Mapping[int, int], since: int = 0) -> tuple[Privilege, ...]:
     """`since`: what the privileges' times count from, in seconds since 1970."""
-    names = _PRIVILEGE_NAMES[name]
-    return Service(
-        name,
-        tuple(
-            Privilege(names.get(number, f"privilege {number}"), _time(since + seconds) if seconds else None)
-            for number, seconds in privileges.items()
-        ),
+    names = _PRIVILEGE_NAMES[service]
+    return tuple(
+        Privilege(names.get(number, f"privilege {number}"), _time(since + seconds) if seconds else None)
+        for number, seconds in privileges.items()
     )
-
-
-def _privileges(facts: Inspection, service: str) -> Iterator[Privilege]:
-    return (each for one in facts.services if one.name == service for each in one.privileges)
 
 
 def _has_ended(privilege: Privilege, now: datetime) -> bool:
