@@ -1,0 +1,89 @@
+"""What a token must say. The signature is checked before, by the authenticator."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from livestream_server.auth.caller import Caller
+from livestream_server.errors import Unauthenticated
+from livestream_server.settings import JwtSettings
+
+MAX_LIFE_SECONDS = 86_400
+
+_PERSON = re.compile(r"[0-9a-f]{24}")
+_TYPES = {"jwt", "at+jwt"}  # RFC 7519, RFC 9068: an ID token or a token of another kind is no access token
+_HEADER_NAMES = {"alg", "typ", "kid"}
+# Key ids are chosen by the issuer: thumbprints, base64, dates, names. They never name a file or an address here,
+# and one that looks as if it should is refused rather than ignored.
+_KEY_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9._~:+/=-]{1,128}")
+
+
+def algorithm_and_key_id(header: Mapping[str, Any], settings: JwtSettings) -> tuple[str, str | None]:
+    """How the token says that it is signed, once that is known to be a way that the settings allow.
+
+    Everything else that a header can carry (keys, addresses of keys, critical extensions) is refused unread.
+    Raises Unauthenticated.
+    """
+    if not header.keys() <= _HEADER_NAMES:
+        raise Unauthenticated("unknown_header")
+    algorithm, kind, key_id = header.get("alg"), header.get("typ", "JWT"), header.get("kid")
+    if not isinstance(algorithm, str) or algorithm not in settings.algorithms:
+        raise Unauthenticated("wrong_algorithm")
+    if not isinstance(kind, str) or kind.lower() not in _TYPES:
+        raise Unauthenticated("wrong_type")
+    if "kid" in header and not (isinstance(key_id, str) and _KEY_ID.fullmatch(key_id)):
+        raise Unauthenticated("malformed_key_id")
+    return algorithm, key_id
+
+
+def caller_and_expiry(claims: Mapping[str, Any], settings: JwtSettings, now: float) -> tuple[Caller, int]:
+    """Whom the claims name, and until when (Unix seconds, without leeway).
+
+    Raises Unauthenticated with the first cause found.
+    """
+    expires = _check_times(claims, settings.leeway_seconds, now)
+    _check_parties(claims, settings)
+    person = claims.get("sub")
+    if not isinstance(person, str) or not _PERSON.fullmatch(person):
+        raise Unauthenticated("malformed_subject" if "sub" in claims else "missing_claim")
+    return Caller(person, _scopes(claims)), expires
+
+
+def _check_times(claims: Mapping[str, Any], leeway: int, now: float) -> int:
+    issued, expires = _seconds(claims, "iat"), _seconds(claims, "exp")
+    if not 0 < expires - issued <= MAX_LIFE_SECONDS:
+        raise Unauthenticated("wrong_life")
+    if expires <= now - leeway:
+        raise Unauthenticated("expired")
+    if max(issued, _seconds(claims, "nbf") if "nbf" in claims else issued) > now + leeway:
+        raise Unauthenticated("not_yet_valid")
+    return expires
+
+
+def _seconds(claims: Mapping[str, Any], name: str) -> int:
+    """Whole Unix seconds. RFC 7519 allows fractions; no issuer needs them, and floats overflow and round."""
+    value = claims.get(name)
+    if type(value) is not int:  # a bool is an int to isinstance
+        raise Unauthenticated("malformed_time" if name in claims else "missing_claim")
+    return value
+
+
+def _check_parties(claims: Mapping[str, Any], settings: JwtSettings) -> None:
+    if settings.issuer is not None and claims.get("iss") != settings.issuer:
+        raise Unauthenticated("wrong_issuer" if "iss" in claims else "missing_claim")
+    # Some issuers always write a list (RFC 7519, section 4.1.3), so a list of only us is the same as our name.
+    # A token that is for others too could be replayed by any of them, so it is refused. Without an audience of
+    # our own, a token that is for someone is not for us.
+    if "aud" in claims:
+        audience = claims["aud"]
+        if settings.audience is None or audience not in (settings.audience, [settings.audience]):
+            raise Unauthenticated("wrong_audience")
+    elif settings.audience is not None:
+        raise Unauthenticated("missing_claim")
+
+
+def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
+    scope = claims.get("scope", "")
+    if not isinstance(scope, str):
+        raise Unauthenticated("malformed_scope")
+    return frozenset(scope.split(" ")) - {""}
