@@ -31,5 +31,5 @@ def serve(address: Address) -> None:
         start_http_server(address.port, host)
         return
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # untyped in the package
     start_http_server(address.port, host, registry=registry)

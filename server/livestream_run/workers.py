@@ -13,6 +13,7 @@ from types import FrameType
 BROKEN_SETTINGS = 2  # the exit code of a worker that no restart will help
 RESTART_PAUSE = 1.0
 KILL_AFTER = 5.0
+STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def supervise(count: int, work: Callable[[], int], *, stop_within: float) -> int:
@@ -21,46 +22,59 @@ def supervise(count: int, work: Callable[[], int], *, stop_within: float) -> int
     A worker that dies is started again after a second, unless it exits with BROKEN_SETTINGS: then all stop.
     `stop_within` is how many seconds a worker may take to stop by itself; after that it is killed.
     """
-    workers: set[int] = set()
-    stopping = False
+    return _Supervisor(work, stop_within).run(count)
 
-    def stop(_signal: int = 0, _frame: FrameType | None = None) -> None:
-        nonlocal stopping
-        stopping = True
-        for each in workers:
-            os.kill(each, signal.SIGTERM)
 
-    # Workers inherit blocked signals only until they set their own handlers; a stop in between must not be lost.
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
-    code = 0
-    deadline = float("inf")
-    due = [0.0] * count
-    while workers or not stopping:
+class _Supervisor:
+    def __init__(self, work: Callable[[], int], stop_within: float) -> None:
+        self._work = work
+        self._stop_within = stop_within
+        self._workers: set[int] = set()
+        self._due: list[float] = []
+        self._kill_at: float | None = None
+        self._code = 0
+
+    def run(self, count: int) -> int:
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        self._due = [time.monotonic()] * count
+        while self._workers or self._kill_at is None:
+            self._start_those_due()
+            if self._kill_at is not None and time.monotonic() > self._kill_at:
+                self._signal_all(signal.SIGKILL)
+            gone, status = _reap()
+            if gone:
+                self._ended(gone, os.waitstatus_to_exitcode(status))
+            else:
+                time.sleep(0.05)
+        return self._code
+
+    def _stop(self, _signal: int = 0, _frame: FrameType | None = None) -> None:
+        if self._kill_at is None:
+            self._kill_at = time.monotonic() + self._stop_within + KILL_AFTER
+        self._signal_all(signal.SIGTERM)
+
+    def _signal_all(self, number: signal.Signals) -> None:
+        for each in self._workers:
+            os.kill(each, number)
+
+    def _start_those_due(self) -> None:
         now = time.monotonic()
-        if not stopping:
-            for _ in [at for at in due if at <= now]:
-                workers.add(_fork(work))
-            due = [at for at in due if at > now]
-        elif deadline == float("inf"):
-            deadline = now + stop_within + KILL_AFTER
-        elif now > deadline:
-            for each in workers:
-                os.kill(each, signal.SIGKILL)
-        gone, status = _reap()
-        if gone not in workers:
-            time.sleep(0.05)
-            continue
-        workers.discard(gone)
-        died_with = os.waitstatus_to_exitcode(status)
-        if died_with == BROKEN_SETTINGS:
-            code = BROKEN_SETTINGS
-            if not stopping:
-                stop()
-        elif not stopping:
-            print(f"worker {gone} ended with {died_with}; starting another", file=sys.stderr)
-            due.append(time.monotonic() + RESTART_PAUSE)
-    return code
+        while self._kill_at is None and self._due and self._due[0] <= now:
+            self._due.pop(0)
+            # A stop between the fork and the note of it must not miss the new worker.
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+            self._workers.add(_fork(self._work))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+
+    def _ended(self, worker: int, code: int) -> None:
+        self._workers.discard(worker)
+        if code == BROKEN_SETTINGS:
+            self._code = code
+            self._stop()
+        elif self._kill_at is None:
+            print(f"worker {worker} ended with {code}; starting another", file=sys.stderr)
+            self._due.append(time.monotonic() + RESTART_PAUSE)
 
 
 def _reap() -> tuple[int, int]:
@@ -77,6 +91,7 @@ def _fork(work: Callable[[], int]) -> int:
         return pid
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent passes a Ctrl-C on, once, as SIGTERM
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     code = 1
     try:
         code = work()

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
+from livestream.v1.live_stream_pb2 import LIVE_STREAM_TYPE_UNSPECIFIED
 from livestream.v1.live_stream_service_pb2 import CreateStreamRequest, JoinStreamRequest
 from livestream_server.errors import Invalid, Violation
 from livestream_server.streams import view
@@ -11,11 +12,11 @@ from livestream_server.streams.model import Role, StreamType
 from livestream_server.transport.call import is_request_id
 from livestream_server.transport.values import moment, object_id
 
-DEVICE_FIELDS = ("device_type", "device_model", "os_version", "app_version", "country")
 DEVICE_LENGTH = 64
 
-_TYPES = {0: StreamType.SOLO, **{number: each for each, number in view.TYPES.items()}}
-_ROLES = {number: each for each, number in view.ROLES.items()}
+_TYPES: dict[int, StreamType] = {number: each for each, number in view.TYPES.items()}
+_TYPES[LIVE_STREAM_TYPE_UNSPECIFIED] = StreamType.SOLO
+_ROLES: dict[int, Role] = {number: each for each, number in view.ROLES.items()}
 
 
 def draft_of(request: CreateStreamRequest) -> Draft:
@@ -63,7 +64,9 @@ def wish_of(request: JoinStreamRequest, address: str) -> Wish:
     role = _ROLES.get(request.role)
     if role is None:
         raise Invalid(Violation("role", "must be host, guest or audience"))
-    device = {name: getattr(request, name) for name in DEVICE_FIELDS if request.HasField(name)}
+    device = {
+        field.name: value for field, value in request.ListFields() if field.name not in ("live_stream_id", "role")
+    }
     too_long = [name for name, value in device.items() if len(value) > DEVICE_LENGTH]
     if too_long:
         raise Invalid(*(Violation(name, f"must be at most {DEVICE_LENGTH} characters") for name in too_long))

@@ -53,7 +53,7 @@ def live_stream(
         planned_end_date=timestamp(stream.planned_end),
         created_at=timestamp(stream.created_at),
         updated_at=timestamp(stream.updated_at),
-        role=ROLES[role] if role else None,
+        role=ROLES[role] if role else pb.ROLE_UNSPECIFIED,
     )
 
 

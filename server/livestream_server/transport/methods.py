@@ -22,7 +22,7 @@ class Method:
 
     service: str
     name: str
-    level: Access.Level
+    level: "Access.Level.ValueType"
     scope: str
     required: tuple[str, ...]
     max_request_bytes: int

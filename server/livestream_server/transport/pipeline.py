@@ -116,12 +116,12 @@ class _Pipeline:
                 endpoint.observer.finished(call, since, code, reason, cause)
 
         return grpc.unary_unary_rpc_method_handler(
-            answer,  # type: ignore[arg-type]  # takes bytes: there is no deserializer
+            answer,
             response_serializer=handler.response_serializer,
         )
 
     def _begun(self, method: Method, context: Context) -> Call:
-        metadata = context.invocation_metadata() or ()
+        metadata = cast("Metadata", context.invocation_metadata() or ())
         peer = peer_address(context.peer())
         if self._guards.trust_forwarded_for and (forwarded := first(metadata, "x-forwarded-for")):
             peer = forwarded.partition(",")[0].strip()

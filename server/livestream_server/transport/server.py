@@ -130,7 +130,9 @@ def _credentials(settings: Settings) -> grpc.ServerCredentials:
         return fresh
 
     return grpc.dynamic_ssl_server_credentials(
-        configuration(), fetch, require_client_authentication=settings.tls_client_ca_file is not None
+        configuration(),
+        fetch,  # type: ignore[arg-type]  # None means unchanged; the stub does not know
+        require_client_authentication=settings.tls_client_ca_file is not None,
     )
 
 

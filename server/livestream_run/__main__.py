@@ -1,0 +1,160 @@
+"""The program `livestream-server`: serve, gateway, dev, demo, token.
+
+Kept light: a worker is forked before anything of grpc is imported.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from livestream_run import addresses, metrics
+from livestream_run.addresses import Address
+from livestream_run.workers import BROKEN_SETTINGS, supervise
+from livestream_server.settings import Settings
+
+DEV_DIRECTORY = Path(".run")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; answers with its exit code. 2 means that a setting or an address cannot work."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options) or 0)
+    except ValidationError as error:
+        print(_settings_message(error), file=sys.stderr)
+    except (OSError, ValueError) as error:
+        print(f"livestream-server: {error}", file=sys.stderr)
+    return BROKEN_SETTINGS
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="livestream-server", description="Live streams: create them, join them.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="the service; settings come from the environment")
+    serve.add_argument("--grpc", type=addresses.parse, metavar="HOST:PORT", help="serve gRPC there, e.g. :50051")
+    serve.add_argument("--http", type=addresses.parse, metavar="HOST:PORT", help="serve REST there, e.g. :8080")
+    serve.add_argument("--workers", type=int, default=1, metavar="N", help="processes on the same ports")
+    serve.set_defaults(run=_serve)
+
+    gateway = commands.add_parser("gateway", help="REST only, for a service that runs elsewhere")
+    gateway.add_argument("--target", required=True, help="the service, e.g. dns:///livestream:50051")
+    gateway.add_argument("--http", type=addresses.parse, default=Address("", 8080), metavar="HOST:PORT")
+    gateway.add_argument("--workers", type=int, default=1, metavar="N", help="processes on the same port")
+    gateway.set_defaults(run=_gateway)
+
+    dev = commands.add_parser("dev", help="the service with an embedded database and demo people")
+    dev.add_argument("--grpc", type=addresses.parse, default=Address("127.0.0.1", 50051), metavar="HOST:PORT")
+    dev.add_argument("--http", type=addresses.parse, default=Address("127.0.0.1", 8080), metavar="HOST:PORT")
+    dev.set_defaults(run=_dev)
+
+    demo = commands.add_parser("demo", help="the whole story against a fresh temporary instance")
+    demo.set_defaults(run=_demo)
+
+    token = commands.add_parser("token", help="print a JWT for a demo person")
+    token.add_argument("name", help="ayse, mehmet, john, jane or zeynep")
+    token.add_argument("--scope", default="", help="scopes of an internal service, e.g. 'people:write'")
+    token.set_defaults(run=_token)
+    for each in (dev, token):
+        each.add_argument("--directory", type=Path, default=DEV_DIRECTORY, help="where the development data is")
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    if not options.grpc and not options.http:
+        raise ValueError("give --grpc, --http or both")
+    settings = Settings()
+
+    async def work() -> None:
+        from livestream_run.serve import serve  # noqa: PLC0415 - imports grpc, so after the fork
+
+        await serve(settings, grpc_address=options.grpc, http_address=options.http, share_ports=options.workers > 1)
+
+    return _run(options, settings, work)
+
+
+def _gateway(options: argparse.Namespace) -> int:
+    async def work() -> None:
+        from livestream_run.serve import serve_gateway  # noqa: PLC0415 - imports grpc, so after the fork
+
+        await serve_gateway(options.target, http_address=options.http, share_ports=options.workers > 1)
+
+    return _run(options, None, work)
+
+
+def _run(options: argparse.Namespace, settings: Settings | None, work: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    for address in (getattr(options, "grpc", None), options.http):
+        if address and address.port:
+            addresses.require_free(address)
+    stop_within = settings.drain_seconds + settings.grace_seconds if settings else 10.0
+    metrics_address = addresses.parse(settings.metrics_address) if settings and settings.metrics_address else None
+
+    def worker() -> int:
+        return _worker(settings, work)
+
+    with ExitStack() as stack:
+        if options.workers > 1 and metrics_address:
+            stack.enter_context(metrics.shared_by_workers())
+        if metrics_address:
+            metrics.serve(metrics_address)
+        return worker() if options.workers == 1 else supervise(options.workers, worker, stop_within=stop_within)
+
+
+def _worker(settings: Settings | None, work: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    """Run one worker to its end; answers with its exit code."""
+    import uvloop  # noqa: PLC0415 - after the fork
+
+    from livestream_run import logs  # noqa: PLC0415 - after the fork
+
+    if settings:
+        logs.configure(settings)
+    try:
+        uvloop.run(work())
+    except (OSError, ValueError) as error:
+        print(f"livestream-server: {error}", file=sys.stderr)
+        return BROKEN_SETTINGS
+    return 0
+
+
+def _dev(options: argparse.Namespace) -> int:
+    from livestream_run.dev.program import develop  # noqa: PLC0415 - only this command needs it
+
+    return develop(options.directory, grpc_address=options.grpc, http_address=options.http)
+
+
+def _demo(_options: argparse.Namespace) -> int:
+    from livestream_run.dev.story import tell  # noqa: PLC0415 - only this command needs it
+
+    return tell()
+
+
+def _token(options: argparse.Namespace) -> int:
+    from livestream_run.dev.token import dev_token  # noqa: PLC0415 - only this command needs it
+
+    print(dev_token(options.directory, options.name, options.scope))
+    return 0
+
+
+def _settings_message(error: ValidationError) -> str:
+    """Which settings are wrong and why, by the names of their variables, without their values."""
+    prefixes = {
+        "MongoSettings": "MONGODB_",
+        "AgoraSettings": "AGORA_",
+        "JwtSettings": "JWT_",
+        "MediaSettings": "MEDIA_",
+    }
+    prefix = prefixes.get(error.title, "GATEWAY_" if error.title == "GatewaySettings" else "LIVESTREAM_")
+    lines = []
+    for each in error.errors(include_url=False, include_input=False, include_context=False):
+        name = f"{prefix}{'_'.join(str(part) for part in each['loc']).upper()}: " if each["loc"] else ""
+        lines.append(f"  {name}{each['msg'].removeprefix('Value error, ')}")
+    return "livestream-server: these settings cannot work (docs/configuration.md lists them all):\n" + "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
