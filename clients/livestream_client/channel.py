@@ -1,22 +1,21 @@
 """The way to the service: a gRPC channel that knows the contract's manners.
 
-Deadlines, balancing, health and retries come from the contract's `service_config.json`. An interceptor adds the
-caller's token and the idempotency key, and turns failures into typed errors. So any generated stub on this channel
-behaves alike, also those of services that came after this file.
+Balancing, health and retries are the channel's. An interceptor adds the deadline, the caller's token and the
+idempotency key, and turns failures into typed errors. So any generated stub on this channel behaves alike, also those
+of services that came after this file.
 """
 
 import inspect
-import json
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
 import grpc
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from livestream_client.contract import channel_config, timeouts
 from livestream_client.errors import error_of
 
 Request = TypeVar("Request")
@@ -54,7 +53,7 @@ def open_channel(target: str, *, token: Token | None = None, tls: TlsFiles | Non
     `target` is a gRPC name: `dns:///livestream:50051` balances over all addresses of that name.
     """
     options = (
-        ("grpc.service_config", _service_config()),
+        ("grpc.service_config", channel_config()),
         ("grpc.enable_retries", 1),
         # Finds out within 70 seconds that the other side is gone; the service allows a ping every 30.
         ("grpc.keepalive_time_ms", 60_000),
@@ -83,52 +82,20 @@ class _Manners(grpc.aio.UnaryUnaryClientInterceptor):
         # Set in the caller's own message: sending that message once more is then the same request, not a second one.
         if getattr(request, "request_id", None) == "":
             request.request_id = str(uuid4())  # type: ignore[attr-defined] # no common type of such messages exists
-        call = await continuation(await self._with_token(client_call_details), request)
+        call = await continuation(await self._details(client_call_details), request)
         try:
             await call
         except grpc.aio.AioRpcError as failure:
             raise error_of(failure) from failure
         return call
 
-    async def _with_token(self, details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
-        if self._token is None:
-            return details
-        given = self._token if isinstance(self._token, str) else self._token()
-        token = await given if inspect.isawaitable(given) else given
-        metadata = grpc.aio.Metadata(*(details.metadata or ()))
-        metadata.add("authorization", f"Bearer {token.strip()}")  # a token read from a file ends in a line break
-        return grpc.aio.ClientCallDetails(
-            details.method, details.timeout, metadata, details.credentials, details.wait_for_ready
-        )
-
-
-def _service_config() -> str:
-    """The contract's service config, with the retries of reads extended to methods that take an idempotency key.
-
-    The contract cannot say so for all clients, for the key is optional there. This client always sends one.
-    """
-    config = json.loads(files("livestream.v1").joinpath("service_config.json").read_text())
-    policy = next(each["retryPolicy"] for each in config["methodConfig"] if "retryPolicy" in each)
-    keyed = _methods_with_a_key()
-    for each in config["methodConfig"]:
-        if all((name["service"], name["method"]) in keyed for name in each["name"]):
-            each.setdefault("retryPolicy", policy)
-    return json.dumps(config)
-
-
-def _methods_with_a_key() -> set[tuple[str, str]]:
-    """Every (service, method) of the contract whose request has a `request_id`."""
-    contract = FileDescriptorSet.FromString(files("livestream.v1").joinpath("api.binpb").read_bytes())
-    requests = {
-        f".{file.package}.{message.name}"
-        for file in contract.file
-        for message in file.message_type
-        if any(field.name == "request_id" for field in message.field)
-    }
-    return {
-        (f"{file.package}.{service.name}", method.name)
-        for file in contract.file
-        for service in file.service
-        for method in service.method
-        if method.input_type in requests
-    }
+    async def _details(self, given: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
+        """What was given, with our deadline unless it has one, and our token."""
+        method = os.fsdecode(given.method)  # bytes, other than the type stubs say
+        timeout = timeouts().get(method) if given.timeout is None else given.timeout
+        metadata = grpc.aio.Metadata(*(given.metadata or ()))
+        if self._token is not None:
+            asked = self._token if isinstance(self._token, str) else self._token()
+            token = await asked if inspect.isawaitable(asked) else asked
+            metadata.add("authorization", f"Bearer {token.strip()}")  # what comes from a file ends in a line break
+        return grpc.aio.ClientCallDetails(given.method, timeout, metadata, given.credentials, given.wait_for_ready)

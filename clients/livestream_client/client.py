@@ -87,7 +87,7 @@ class LiveStreamClient:
         )
         return (await self._streams.CreateStream(request)).live_stream
 
-    async def join_stream(  # noqa: PLR0913 - the fields of the request
+    async def join_stream(
         self,
         live_stream_id: str,
         role: Role.ValueType,

@@ -38,7 +38,7 @@ class LiveStreamError(Exception):
         retry_after: Seconds after which the same call may work; None if nothing was said about that.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts of an answer
+    def __init__(
         self,
         code: grpc.StatusCode,
         message: str,

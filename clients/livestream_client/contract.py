@@ -1,0 +1,61 @@
+"""What the contract tells clients: deadlines, balancing and retries, from its `service_config.json`."""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+_CONTRACT = files("livestream.v1")
+
+
+@cache
+def timeouts() -> Mapping[str, float]:
+    """Seconds that a call may take, by full method name: `/livestream.v1.LiveStreamService/GetStream`."""
+    return {
+        f"/{name['service']}/{name['method']}": float(each["timeout"].removesuffix("s"))
+        for each in _service_config()["methodConfig"]
+        for name in each["name"]
+    }
+
+
+@cache
+def channel_config() -> str:
+    """The service config for a channel of this client.
+
+    It differs from the contract's in two things. Methods that take an idempotency key are retried as reads are: the
+    key is optional in the contract, but this client always sends one. And the timeouts are left out, because gRPC
+    Core neither keeps them well (up to a second early) nor tells them to the server: grpc/grpc#34547, #40633.
+    """
+    config = _service_config()
+    policy = next(each["retryPolicy"] for each in config["methodConfig"] if "retryPolicy" in each)
+    keyed = _methods_with_a_key()
+    for each in config["methodConfig"]:
+        del each["timeout"]
+        if all((name["service"], name["method"]) in keyed for name in each["name"]):
+            each.setdefault("retryPolicy", policy)
+    return json.dumps(config)
+
+
+def _service_config() -> Any:
+    return json.loads(_CONTRACT.joinpath("service_config.json").read_text())
+
+
+def _methods_with_a_key() -> set[tuple[str, str]]:
+    """Every (service, method) whose request has a `request_id`."""
+    contract = FileDescriptorSet.FromString(_CONTRACT.joinpath("api.binpb").read_bytes())
+    requests = {
+        f".{file.package}.{message.name}"
+        for file in contract.file
+        for message in file.message_type
+        if any(field.name == "request_id" for field in message.field)
+    }
+    return {
+        (f"{file.package}.{service.name}", method.name)
+        for file in contract.file
+        for service in file.service
+        for method in service.method
+        if method.input_type in requests
+    }
