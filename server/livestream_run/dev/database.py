@@ -15,6 +15,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
+import time
 from collections import deque
 from concurrent.futures import Future
 from pathlib import Path
@@ -178,7 +179,7 @@ class EmbeddedDatabase:
             return f"Port {self.port} on 127.0.0.1 is busy: end the program that listens there."
         if NO_SPACE.search(output):
             return f"The disk that holds {data} is full: the database needs 70 MB and room to grow."
-        aside = shlex.join(["mv", str(data), f"{data}.broken"])
+        aside = shlex.join(["mv", str(data), f"{data}.broken-{time.strftime('%Y%m%d-%H%M%S')}"])
         return (
             f"The database does not open {data}. To begin with an empty one, move it away and start again: {aside}\n"
             f"What the database said is in {log}"
