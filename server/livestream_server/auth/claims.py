@@ -1,4 +1,4 @@
-"""What a token must say. The signature is checked before, by the authenticator."""
+"""What a token must say. The signature is checked before, in `jwt.py`."""
 
 import re
 from collections.abc import Mapping
