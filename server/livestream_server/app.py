@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
 
-import grpc
 import structlog
 from pymongo.monitoring import CommandListener
 
@@ -26,7 +25,7 @@ from livestream_server.streams.seats import Seats
 from livestream_server.streams.service import LiveStreamRoom
 from livestream_server.streams.store import Streams
 from livestream_server.tokens.agora import token_issuer
-from livestream_server.transport.pipeline import Guards, Registry
+from livestream_server.transport.pipeline import Guards, Handler, Registry
 from livestream_server.transport.values import utc_now
 
 PING_EVERY = 1.0
@@ -38,7 +37,7 @@ _log = structlog.get_logger("livestream.service")
 class Service:
     """The running service: its wrapped handlers, and whether it can answer."""
 
-    def __init__(self, handlers: Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]) -> None:
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
         self.handlers = handlers
         self.ready = False
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeAlias, cast
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -31,6 +31,7 @@ from livestream_server.transport.status import code_of, trailing_metadata
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Behaviour = Callable[[Any, Context], Awaitable[Message]]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _SLACK_SECONDS = 0.05  # the driver's own deadline comes first, so that it may end its work in order
 
@@ -58,13 +59,13 @@ class Registry:
 
     def __init__(self, guards: Guards) -> None:
         self._pipeline = _Pipeline(guards)
-        self.handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self.handlers: dict[str, Handler] = {}
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
         """What generated code also calls, with the same handlers in another dress."""
 
     def add_registered_method_handlers(
-        self, service: str, handlers: dict[str, grpc.RpcMethodHandler[Any, Any]]
+        self, service: str, handlers: dict[str, Handler]
     ) -> None:
         """Wrap and keep the handlers of one service."""
         for name, handler in handlers.items():
@@ -87,7 +88,7 @@ class _Pipeline:
         self._guards = guards
         self._in_flight = 0
 
-    def unary(self, method: Method, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+    def unary(self, method: Method, handler: Handler) -> Handler:
         endpoint = _Endpoint(
             method,
             cast("Callable[[bytes], Message]", handler.request_deserializer),

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import grpc
 import structlog
@@ -13,10 +12,9 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from livestream_server.settings import Settings
 from livestream_server.transport.methods import LARGE_REQUEST_BYTES
+from livestream_server.transport.pipeline import Handler
 
 _log = structlog.get_logger("livestream.server")
-
-Handlers = Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]
 
 # reference: github.com/grpc/grpc doc/keepalive.md, and `grpc/impl/channel_arg_names.h` for the rest.
 _OPTIONS = {
@@ -40,7 +38,7 @@ _REFLECTION = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.S
 class GrpcServer:
     """Serves wrapped handlers, health and, if the settings say so, reflection."""
 
-    def __init__(self, handlers: Handlers, settings: Settings, *, reuse_port: bool = False) -> None:
+    def __init__(self, handlers: Mapping[str, Handler], settings: Settings, *, reuse_port: bool = False) -> None:
         self._settings = settings
         self._services = sorted({path.split("/")[1] for path in handlers})
         self._server = grpc.aio.server(

@@ -1,0 +1,231 @@
+"""What the tests share: settings that work, tokens, people, and the service in this process or in others."""
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+from pydantic import SecretStr
+from pymongo.monitoring import CommandListener
+
+from livestream.v1.access_service_pb2_grpc import AccessServiceStub
+from livestream.v1.live_stream_service_pb2_grpc import LiveStreamServiceStub
+from livestream.v1.people_service_pb2 import PutPersonRequest
+from livestream.v1.people_service_pb2_grpc import PeopleServiceStub
+from livestream.v1.user_pb2 import UserSummary
+from livestream_run.dev.people import PEOPLE
+from livestream_server.app import Service, open_service
+from livestream_server.auth.minting import mint
+from livestream_server.settings import AgoraSettings, JwtSettings, MediaSettings, MongoSettings, Settings
+from livestream_server.transport.server import GrpcServer
+from livestream_server.transport.values import utc_now
+
+JWT_SECRET = "a-secret-of-the-tests-which-is-long-enough"
+APP_ID = "970ca35de60c44645bbae8a215061b33"
+CERTIFICATE = "5cfd2fd1755d40ecb72977518be15d3b"
+ISSUER, AUDIENCE = "livestream-tests", "livestream"
+IDS: Mapping[str, str] = {each.username: each.id for each in PEOPLE}
+
+
+def token(name: str, scope: str = "") -> str:
+    """A JWT for a demo person, or for whoever has the id `name`."""
+    return mint(JWT_SECRET, IDS.get(name, name), issuer=ISSUER, audience=AUDIENCE, scope=scope)
+
+
+def metadata(name: str, scope: str = "") -> tuple[tuple[str, str], ...]:
+    """Call metadata with that token."""
+    return (("authorization", f"Bearer {token(name, scope)}"),)
+
+
+def settings_for(mongo_uri: str, database: str, media: Path, **changes: Any) -> Settings:
+    """Settings of a service on that database; `changes` go to `Settings`."""
+    values: dict[str, Any] = {
+        "environment": "production",
+        "reflection": True,
+        "drain_seconds": 0.0,
+        "people_cache_seconds": 0.0,
+        "mongo": MongoSettings(uri=SecretStr(mongo_uri), database=database),
+        "agora": AgoraSettings(app_id=APP_ID, app_certificate=SecretStr(CERTIFICATE)),
+        "jwt": JwtSettings(secret=SecretStr(JWT_SECRET), issuer=ISSUER, audience=AUDIENCE),
+        "media": MediaSettings(directory=media),
+    }
+    return Settings(**values | changes)
+
+
+def environment_for(mongo_uri: str, database: str, media: Path) -> dict[str, str]:
+    """The same settings as environment variables, for a service of its own process."""
+    return {
+        "MONGODB_URI": mongo_uri,
+        "MONGODB_DATABASE": database,
+        "AGORA_APP_ID": APP_ID,
+        "AGORA_APP_CERTIFICATE": CERTIFICATE,
+        "JWT_SECRET": JWT_SECRET,
+        "JWT_ISSUER": ISSUER,
+        "JWT_AUDIENCE": AUDIENCE,
+        "MEDIA_DIRECTORY": str(media),
+        "LIVESTREAM_REFLECTION": "true",
+        "LIVESTREAM_DRAIN_SECONDS": "0",
+        "LIVESTREAM_LOG_FORMAT": "json",
+    }
+
+
+class Clock:
+    """A clock that the test sets."""
+
+    def __init__(self) -> None:
+        self.now: datetime | None = None
+
+    def __call__(self) -> datetime:
+        return self.now or utc_now()
+
+
+@dataclass(slots=True)
+class World:
+    """A service with its gRPC server in this process, and stubs that reach it over a real channel."""
+
+    service: Service
+    target: str
+    channel: grpc.aio.Channel
+    clock: Clock
+    streams: LiveStreamServiceStub
+    people: PeopleServiceStub
+    access: AccessServiceStub
+
+
+@asynccontextmanager
+async def open_world(settings: Settings, listeners: Sequence[CommandListener] = ()) -> AsyncIterator[World]:
+    """Start a service with the demo people; stop it at the end."""
+    clock = Clock()
+    async with AsyncExitStack() as stack:
+        service = await stack.enter_async_context(open_service(settings, clock=clock, listeners=listeners))
+        server = GrpcServer(service.handlers, settings)
+        port = server.listen("127.0.0.1:0")
+        await server.start()
+        await server.set_ready(ready=True)
+        stack.push_async_callback(server.stop)
+        channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}"))
+        world = World(
+            service,
+            f"127.0.0.1:{port}",
+            channel,
+            clock,
+            LiveStreamServiceStub(channel),
+            PeopleServiceStub(channel),
+            AccessServiceStub(channel),
+        )
+        for name, user_id in IDS.items():
+            await put_person(world.people, user_id, name)
+        yield world
+
+
+async def put_person(stub: Any, user_id: str, username: str, at: int = 1_735_725_600) -> None:
+    """Record a person, as the user service would."""
+    await stub.PutPerson(person_request(user_id, username, at), metadata=metadata("ayse", "people:write"), timeout=10)
+
+
+def person_request(user_id: str, username: str, at: int = 1_735_725_600) -> PutPersonRequest:
+    """A person as the user service would send them, changed at `at` (seconds since 1970)."""
+    person = UserSummary(
+        id=user_id, username=username, name=username.title(), surname="Demir", availability_status="available"
+    )
+    return PutPersonRequest(person=person, updated_at=Timestamp(seconds=at))
+
+
+class LiveService:
+    """The whole system in processes of its own, as `livestream-server serve` starts it."""
+
+    def __init__(self, environment: Mapping[str, str], *, workers: int = 1) -> None:
+        grpc_port, http_port = free_port(), free_port()
+        self.grpc_target = f"127.0.0.1:{grpc_port}"
+        self.http_url = f"http://127.0.0.1:{http_port}"
+        self.log: list[bytes] = []
+        self._environment = {**os.environ, **environment, "MEDIA_BASE_URL": f"{self.http_url}/media"}
+        self._arguments = ["--grpc", self.grpc_target, "--http", f"127.0.0.1:{http_port}", "--workers", str(workers)]
+
+    def start(self) -> None:
+        """Start, and wait until a worker is ready."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "livestream_run", "serve", *self._arguments],
+            env=self._environment,
+            stderr=subprocess.PIPE,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        deadline = time.monotonic() + 30
+        while not self._ready():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(b"".join(self.log).decode())
+            time.sleep(0.05)
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        with self.process.stderr as lines:
+            self.log.extend(lines)
+
+    def _ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.http_url}/readyz", timeout=2) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def stop(self) -> int:
+        """Stop gracefully; answers with the exit code."""
+        self.process.terminate()
+        try:
+            code = self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        self._reader.join(5)
+        return code
+
+    def worker_pids(self) -> list[int]:
+        """The processes that answer calls; the main process itself, if it is the only one."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(each) for each in children] or [self.process.pid]
+
+    def register(self, people: Mapping[str, str] = IDS) -> None:
+        """Record people by username and id."""
+        with grpc.insecure_channel(self.grpc_target) as channel:
+            stub = PeopleServiceStub(channel)
+            for name, user_id in people.items():
+                request = person_request(user_id, name)
+                stub.PutPerson(request, metadata=metadata("ayse", "people:write"), timeout=10, wait_for_ready=True)
+
+    def token(self, name: str, scope: str = "") -> str:
+        """A JWT that the system accepts."""
+        return token(name, scope)
+
+    def person_id(self, name: str) -> str:
+        """The id of a demo person."""
+        return IDS[name]
+
+
+@contextmanager
+def running(service: LiveService) -> Iterator[LiveService]:
+    """Start the system with the demo people; stop it at the end."""
+    service.start()
+    try:
+        service.register()
+        yield service
+    finally:
+        service.stop()
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
