@@ -1,0 +1,140 @@
+"""The public API as an ASGI application: REST in, RPC out.
+
+Everything about a route comes from the contract; this module only tells the order of events. Each answer of the API,
+the gateway's own refusals included, wears the envelope and carries `x-request-id`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import structlog
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from livestream_gateway.contract import Route, every_route
+from livestream_gateway.endpoint import Endpoint
+from livestream_gateway.envelope import Answer, Refusal, failed, success, unauthenticated
+from livestream_gateway.exchange import ClientGone, RequestHeaders, WhileConnected, respond
+from livestream_gateway.invoker import Invoker, RpcError
+from livestream_gateway.media import PREFIX as MEDIA_PREFIX
+from livestream_gateway.media import media
+from livestream_gateway.routes import NoSuchPath, Router, WrongVerb
+from livestream_gateway.settings import GatewaySettings
+
+_METADATA_VALUE = re.compile(rb"[ -~]{1,8192}")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}(?:-[0-9a-f]{1,32}){3}")  # W3C Trace Context, section 3.2
+_CORS_HEADERS = ("authorization", "content-type", "idempotency-key", "traceparent", "x-request-id")
+
+_log = structlog.get_logger("livestream.gateway")
+
+
+def create_app(
+    invoker: Invoker,
+    *,
+    settings: GatewaySettings,
+    ready: Callable[[], bool],
+    media_directory: Path | None,
+    extra: Mapping[str, ASGIApp] | None = None,
+) -> ASGIApp:
+    """The application.
+
+    `ready` says whether the service behind `invoker` can work now. Files below `media_directory`, if there is one, are
+    served under `/media/`. `extra` adds applications of other kinds under an exact path, or below one that ends in `/`.
+    """
+    pages = {"/healthz": _probe(lambda: True), "/readyz": _probe(ready), **(extra or {})}
+    if media_directory is not None:
+        pages[MEDIA_PREFIX] = media(media_directory)
+    gateway = _Gateway(Router(map(Endpoint, every_route())), invoker, pages)
+    if not settings.cors_origins:
+        return gateway
+    return CORSMiddleware(
+        gateway,
+        allow_origins=settings.cors_origins,
+        allow_methods=("DELETE", "GET", "PATCH", "POST", "PUT"),
+        allow_headers=_CORS_HEADERS,
+        expose_headers=("retry-after", "x-request-id"),
+    )
+
+
+class _Gateway:
+    def __init__(self, router: Router, invoker: Invoker, pages: Mapping[str, ASGIApp]) -> None:
+        self._router = router
+        self._invoker = invoker
+        self._pages = pages
+        self._prefixes = tuple(path for path in pages if path.endswith("/"))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        if page := self._page(scope["path"]):
+            await page(scope, receive, send)
+            return
+        headers = RequestHeaders(scope["headers"])
+        try:
+            answer = await self._answer(scope, headers, receive)
+        except Refusal as refusal:
+            answer = refusal.answer
+        except ClientGone:
+            return
+        except Exception:  # noqa: BLE001 - whatever it is, the client gets an envelope
+            _log.exception("request failed", request_id=headers.request_id.decode())
+            answer = Refusal(500).answer
+        await respond(scope, send, answer, headers.request_id)
+
+    def _page(self, path: str) -> ASGIApp | None:
+        if page := self._pages.get(path):
+            return page
+        return next((self._pages[prefix] for prefix in self._prefixes if path.startswith(prefix)), None)
+
+    async def _answer(self, scope: Scope, headers: RequestHeaders, receive: Receive) -> Answer:
+        try:
+            endpoint, variables = self._router.find(scope["method"], scope["path"])
+        except NoSuchPath:
+            raise Refusal(404) from None
+        except WrongVerb as wrong:
+            raise Refusal(405, headers=((b"allow", ", ".join(wrong.allowed).encode()),)) from None
+        headers.refuse_repeated()
+        route = endpoint.route
+        metadata = _metadata(headers, route)
+        request = await endpoint.message(headers, scope["query_string"], variables, receive)
+        try:
+            with WhileConnected(receive):
+                response = await self._invoker(route.rpc, request, metadata, route.rpc.timeout, _peer(scope))
+        except RpcError as error:
+            raise failed(error, route.rpc.method.input_type) from None
+        return success(route.status, endpoint.data(response))
+
+
+def _metadata(headers: RequestHeaders, route: Route) -> list[tuple[str, str]]:
+    metadata = [("x-request-id", headers.request_id.decode("ascii"))]
+    authorization = headers.get(b"authorization")
+    if authorization is not None:
+        # The documentation's playground sends the bare token.
+        token = authorization if authorization[:7].lower() == b"bearer " else b"Bearer " + authorization
+        if not _METADATA_VALUE.fullmatch(token):
+            raise unauthenticated("a valid bearer token is required")
+        metadata.append(("authorization", token.decode("ascii")))
+    elif route.rpc.needs_token:
+        # The service would say the same, but only after the body was read.
+        raise unauthenticated("a valid bearer token is required")
+    traceparent = headers.get(b"traceparent")
+    if traceparent and _TRACEPARENT.fullmatch(traceparent):
+        metadata.append(("traceparent", traceparent.decode("ascii")))
+    return metadata
+
+
+def _peer(scope: Scope) -> str:
+    """The client's address as gRPC writes it; a proxy's word for it was judged before this application."""
+    if not scope.get("client"):
+        return "unix:"
+    host, port = scope["client"]
+    return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"
+
+
+def _probe(healthy: Callable[[], bool]) -> ASGIApp:
+    async def answer(scope: Scope, _receive: Receive, send: Send) -> None:
+        verdict = success(200, None) if healthy() else Refusal(503, headers=((b"retry-after", b"1"),)).answer
+        await respond(scope, send, verdict)
+
+    return answer

@@ -1,0 +1,137 @@
+"""The contract as values: every RPC with a public path, read from the descriptors of `livestream.v1`.
+
+What a path is, which part of a message its body fills, what it fixes and how long it may take all stand in the
+proto files and in `service_config.json`. A new RPC needs no line here.
+"""
+
+import importlib
+import json
+import pkgutil
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+
+from google.api import annotations_pb2
+from google.api.http_pb2 import HttpRule
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+import livestream.v1
+from livestream.v1.access_pb2 import Access, access
+
+IDEMPOTENCY_FIELD = "request_id"
+"""The field of a request that the header `Idempotency-Key` fills."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rpc:
+    """One unary method of the contract."""
+
+    name: str
+    """As on the wire: `/livestream.v1.LiveStreamService/JoinStream`."""
+
+    method: MethodDescriptor
+    request: type[Message]
+    response: type[Message]
+    access: Access
+    timeout: float | None
+    """Seconds, from `service_config.json`."""
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether an anonymous caller has no chance."""
+        return self.access.level not in (Access.LEVEL_OPTIONAL, Access.LEVEL_PUBLIC)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Route:
+    """One way to call an RPC over HTTP: a verb and a path."""
+
+    rpc: Rpc
+    verb: str
+    """Upper case, as in a request line."""
+
+    path: str
+    """As in google.api.http; `{live_stream_id}` stands for one segment, which becomes that field."""
+
+    body: str
+    """What the HTTP body fills: `*` the whole message, or a field. The query fills the rest; empty = the query only."""
+
+    response_body: str
+    """The field of the answer that becomes `data`; empty = the whole message."""
+
+    fixed: Mapping[str, int]
+    """Enum fields of the request that this path decides."""
+
+    @property
+    def variables(self) -> list[str]:
+        """The request's fields that stand in the path."""
+        return re.findall(r"\{(\w+)\}", self.path)
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of success."""
+        return self.rpc.access.http_status or 200
+
+
+def every_route() -> Iterator[Route]:
+    """All public ways into the contract, in the order of its files."""
+    for service in every_service():
+        timeouts = _timeouts(service.full_name)
+        for method in service.methods:
+            rule = method.GetOptions().Extensions[annotations_pb2.http]
+            # Streams have no REST form yet.
+            if rule.WhichOneof("pattern") and not (method.client_streaming or method.server_streaming):
+                rpc = _rpc(method, timeouts.get(method.name, timeouts.get("")))
+                for binding in (rule, *rule.additional_bindings):
+                    yield _route(rpc, binding)
+
+
+def every_service() -> Iterator[ServiceDescriptor]:
+    """All services of the package, in the order of their files' names."""
+    for module in sorted(each.name for each in pkgutil.iter_modules(livestream.v1.__path__)):
+        if module.endswith("_pb2"):
+            file = importlib.import_module(f"livestream.v1.{module}").DESCRIPTOR
+            yield from file.services_by_name.values()
+
+
+def _rpc(method: MethodDescriptor, timeout: float | None) -> Rpc:
+    return Rpc(
+        name=f"/{method.containing_service.full_name}/{method.name}",
+        method=method,
+        request=GetMessageClass(method.input_type),
+        response=GetMessageClass(method.output_type),
+        access=method.GetOptions().Extensions[access],
+        timeout=timeout,
+    )
+
+
+def _route(rpc: Rpc, rule: HttpRule) -> Route:
+    verb = rule.WhichOneof("pattern")
+    path: str = getattr(rule, verb)
+    enums = {each.name: each.enum_type for each in rpc.method.input_type.fields if each.enum_type}
+    return Route(
+        rpc=rpc,
+        verb=verb.upper(),
+        path=path,
+        body=rule.body,
+        response_body=rule.response_body,
+        fixed={
+            fixed.field: enums[fixed.field].values_by_name[fixed.value].number
+            for fixed in rpc.access.fixed
+            if fixed.path == path
+        },
+    )
+
+
+def _timeouts(service: str) -> Mapping[str, float]:
+    """Seconds by method name; under the empty name, what holds for the service's other methods."""
+    config = json.loads((resources.files("livestream.v1") / "service_config.json").read_bytes())
+    return {
+        name.get("method", ""): float(entry["timeout"].removesuffix("s"))
+        for entry in config["methodConfig"]
+        for name in entry["name"]
+        if name.get("service") == service and "timeout" in entry
+    }

@@ -1,0 +1,31 @@
+"""Public names of fields and enum values."""
+
+import re
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor
+
+_STEP = re.compile(r"(\w+)((?:\[[^\]]*\])*)")
+
+
+def public_values(enum: EnumDescriptor) -> dict[str, int]:
+    """Numbers by public name: lower case, without the prefix. `ROLE_HOST` is `host`; `ROLE_UNSPECIFIED` has none.
+
+    The prefix is what stands before `UNSPECIFIED` in the name of the value 0.
+    """
+    prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
+    return {each.name.removeprefix(prefix).lower(): each.number for each in enum.values if each.number}
+
+
+def public_path(message: Descriptor, path: str) -> str:
+    """A field path in proto names as the public writes it: `planned_start_date` is `plannedStartDate`.
+
+    Whatever is not a field of `message` is left as it stands.
+    """
+    steps = []
+    within: Descriptor | None = message
+    for step in path.split("."):
+        match = _STEP.fullmatch(step)
+        field = within.fields_by_name.get(match[1]) if within and match else None
+        steps.append(field.json_name + match[2] if field and match else step)
+        within = field.message_type if field else None
+    return ".".join(steps)

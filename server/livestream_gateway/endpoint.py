@@ -1,0 +1,109 @@
+"""One route, compiled: an HTTP request becomes the RPC's message, the RPC's answer becomes `data`."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from starlette.types import Receive
+
+from livestream_gateway.contract import IDEMPOTENCY_FIELD, Route
+from livestream_gateway.dialect.form import NotAForm, read_form
+from livestream_gateway.dialect.read import Reader, Wrong
+from livestream_gateway.dialect.render import data_renderer
+from livestream_gateway.dialect.strict_json import NotJson, loads
+from livestream_gateway.envelope import Refusal, invalid
+from livestream_gateway.exchange import RequestHeaders, read_body
+
+JSON, FORM = b"application/json", b"multipart/form-data"
+
+_KIB, _MIB = 1024, 1024 * 1024
+BODY_LIMIT = 64 * _KIB
+BODY_LIMITS_WITH_FILE = {JSON: 7 * _MIB + 64 * _KIB, FORM: 5 * _MIB + 64 * _KIB}
+"""Bytes; base64 makes 5 MiB of file nearly 7 MiB of JSON."""
+
+_MAX_QUERY_FIELDS = 100
+
+
+class Endpoint:
+    """What the gateway does for one route."""
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        message = route.rpc.method.input_type
+        self._request = Reader(message)
+        self._part = route.body if route.body != "*" else ""
+        self._body = self._request.inner(self._part) if self._part else self._request
+        has_file = any(each.type == FieldDescriptor.TYPE_BYTES for each in message.fields)
+        self._limits = BODY_LIMITS_WITH_FILE if has_file else dict.fromkeys((JSON, FORM), BODY_LIMIT)
+        self._takes_key = IDEMPOTENCY_FIELD in message.fields_by_name
+        self.data = data_renderer(route.rpc.method.output_type, route.response_body)
+
+    async def message(
+        self, headers: RequestHeaders, query: bytes, variables: Mapping[str, str], receive: Receive
+    ) -> Message:
+        """The request. What the path says wins over header, body and query.
+
+        Raises Refusal (400, 413, 415) or ClientGone.
+        """
+        wrong: Wrong = []
+        fields: dict[str, Any] = {}
+        if self.route.body != "*":
+            fields |= self._request.texts(_pairs(query), wrong)
+        if self.route.body:
+            fields |= await self._from_body(headers, receive, wrong)
+        if self._takes_key and (key := headers.get(b"idempotency-key")) is not None:
+            fields[IDEMPOTENCY_FIELD] = key.decode("latin-1")
+        for name, text in variables.items():
+            fields[name] = self._request.variable(name, text, wrong)
+        if wrong:
+            raise invalid(wrong)
+        return self.route.rpc.request(**fields, **self.route.fixed)
+
+    async def _from_body(self, headers: RequestHeaders, receive: Receive, wrong: Wrong) -> dict[str, Any]:
+        content_type = headers.get(b"content-type") or b""
+        media_type = content_type.partition(b";")[0].strip().lower()
+        if media_type and media_type not in self._limits:
+            raise _wrong_type()
+        body = await read_body(receive, self._limits.get(media_type, BODY_LIMIT), headers.get(b"content-length"))
+        if body and not media_type:
+            raise _wrong_type()
+        if media_type == FORM:
+            fields = self._body.texts(await _form(content_type, body), wrong)
+        else:
+            fields = self._body.json(_object(body), wrong)
+        return {self._part: fields} if self._part else fields
+
+
+def _object(body: bytes) -> Mapping[str, Any]:
+    """An empty body says nothing about any field, as `{}` does."""
+    try:
+        value = loads(body or b"{}")
+    except NotJson:
+        raise Refusal(400, "the body must be valid JSON without repeated keys") from None
+    if type(value) is dict:
+        return value
+    raise Refusal(400, "the body must be a JSON object")
+
+
+async def _form(content_type: bytes, body: bytes) -> list[tuple[str, str | bytes]]:
+    try:
+        return await read_form(content_type.decode("latin-1"), body)
+    except NotAForm:
+        raise Refusal(400, "the body must be a complete form of at most 40 fields and one file") from None
+
+
+def _pairs(query: bytes) -> list[tuple[str, str]]:
+    if not query:
+        return []
+    try:
+        return parse_qsl(
+            query.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_QUERY_FIELDS
+        )
+    except ValueError:
+        raise Refusal(400, "the query must be UTF-8 of at most 100 fields") from None
+
+
+def _wrong_type() -> Refusal:
+    return Refusal(415, "the content-type must be application/json or multipart/form-data")

@@ -1,0 +1,144 @@
+"""One HTTP exchange over ASGI: its headers, its body, whether the client is still there, and the answer."""
+
+import asyncio
+import re
+import secrets
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from starlette.types import Receive, Scope, Send
+
+from livestream_gateway.envelope import Answer, Refusal, unauthenticated
+
+REQUEST_ID = re.compile(rb"[!-~]{1,64}")
+_KNOWN = frozenset(
+    {
+        b"authorization",
+        b"content-length",
+        b"content-type",
+        b"idempotency-key",
+        b"traceparent",
+        b"x-request-id",
+    }
+)
+_COMMON_HEADERS = (
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+class ClientGone(Exception):
+    """There is nobody left to answer."""
+
+
+class RequestHeaders:
+    """The headers that mean something here. One that comes twice could be read in two ways and is refused."""
+
+    def __init__(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self._values: dict[bytes, bytes] = {}
+        self._repeated: bytes | None = None
+        for name, value in headers:
+            if name in _KNOWN:
+                if name in self._values:
+                    self._repeated = name
+                self._values[name] = value
+        given = self._values.get(b"x-request-id", b"")
+        self.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8).encode()
+
+    def refuse_repeated(self) -> None:
+        """Raise Refusal if one of these headers came twice."""
+        if self._repeated == b"authorization":
+            raise unauthenticated("the header authorization must be sent once")
+        if self._repeated:
+            raise Refusal(400, f"the header {self._repeated.decode()} must be sent once")
+
+    def get(self, name: bytes) -> bytes | None:
+        """The value of a header, named in lower case."""
+        return self._values.get(name)
+
+
+async def read_body(receive: Receive, limit: int, declared: bytes | None) -> bytes:
+    """The whole body, of at most `limit` bytes; `declared` is its Content-Length.
+
+    Raises Refusal (413; 400 for a length that is none) or ClientGone.
+    """
+    if declared is not None:
+        if not declared.isdigit():
+            raise Refusal(400, "the header content-length must be a whole number")
+        if len(declared) > len(str(limit)) or int(declared) > limit:
+            raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > limit:
+            raise _too_large(limit)
+        more = message.get("more_body", False)
+    return b"".join(chunks)
+
+
+def _too_large(limit: int) -> Refusal:
+    # The rest is not read, so nothing else can come over this connection.
+    return Refusal(413, f"the body must be at most {limit} bytes", headers=((b"connection", b"close"),))
+
+
+async def respond(scope: Scope, send: Send, answer: Answer, request_id: bytes | None = None) -> None:
+    """Send `answer`; to HEAD without its body. The request's own id is the default."""
+    headers = [
+        *_COMMON_HEADERS,
+        (b"content-length", str(len(answer.body)).encode()),
+        (b"x-request-id", request_id or RequestHeaders(scope["headers"]).request_id),
+        *answer.headers,
+    ]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
+
+
+class WhileConnected:
+    """Cancels what runs inside when the client goes away, and raises ClientGone instead.
+
+    Listening costs a task, so it begins only when the work has taken `PATIENCE` seconds. The request's body has
+    been read before.
+    """
+
+    PATIENCE = 0.02
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._gone = False
+        self._listener: asyncio.Task[None] | None = None
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.get_running_loop()
+        self._work = asyncio.current_task(self._loop)
+        self._timer = self._loop.call_later(self.PATIENCE, self._begin)
+        return self
+
+    def _begin(self) -> None:
+        self._listener = self._loop.create_task(self._listen())
+
+    async def _listen(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        if self._work:
+            self._work.cancel()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        if self._listener:
+            self._listener.cancel()
+        if self._gone and self._work:
+            # A cancellation of ours ends here, one by anybody else goes on.
+            left = self._work.uncancel()
+            if kind is asyncio.CancelledError and not left:
+                raise ClientGone from None

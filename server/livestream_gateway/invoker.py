@@ -1,0 +1,189 @@
+"""How the gateway calls the service: over a channel, or in its own process. Both ways behave alike."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, Protocol
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError, Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from livestream_gateway.contract import Rpc
+
+Metadata = Sequence[tuple[str, str]]
+TrailingMetadata = Sequence[tuple[str, str | bytes]]
+
+DOMAIN = "livestream.v1"
+_DETAILS_KEY = "grpc-status-details-bin"
+
+_log = structlog.get_logger("livestream.gateway")
+
+
+class RpcError(Exception):
+    """A call failed. Everything in it was written for callers: what was not is left out."""
+
+    def __init__(
+        self,
+        code: grpc.StatusCode,
+        message: str = "",
+        *,
+        violations: Sequence[BadRequest.FieldViolation] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        """Empty if the failure is not the service's own: gRPC's words name addresses and limits."""
+        self.violations = violations
+        """Fields named as in the proto."""
+        self.retry_after = retry_after
+        """Seconds."""
+
+    @classmethod
+    def of(cls, code: grpc.StatusCode, trailing_metadata: TrailingMetadata) -> "RpcError":
+        """The failure that a status and its `google.rpc.Status` describe."""
+        details = next((value for key, value in trailing_metadata if key == _DETAILS_KEY), b"")
+        try:
+            status = Status.FromString(details if isinstance(details, bytes) else b"")
+        except DecodeError:
+            status = Status()
+        info, bad_request, retry = ErrorInfo(), BadRequest(), RetryInfo()
+        for detail in status.details:
+            # Each unpacks into its own kind only.
+            for kind in (info, bad_request, retry):
+                detail.Unpack(kind)
+        if info.domain != DOMAIN:
+            return cls(code)
+        return cls(
+            code,
+            status.message,
+            violations=bad_request.field_violations,
+            retry_after=retry.retry_delay.ToTimedelta().total_seconds() or None,
+        )
+
+
+class Invoker(Protocol):
+    """Calls one method of the service."""
+
+    async def __call__(
+        self, rpc: Rpc, request: Message, metadata: Metadata, seconds: float | None, peer: str
+    ) -> Message:
+        """The answer to `request`.
+
+        `seconds` is the time that it may take; `peer` is the client's address as gRPC writes it (`ipv4:10.0.0.7:5123`).
+        Cancelling the task cancels the call. Raises RpcError.
+        """
+
+
+class ChannelInvoker:
+    """Calls a service elsewhere, and tells it the client's address as `x-forwarded-for`."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+        self._methods: dict[str, grpc.aio.UnaryUnaryMultiCallable[Message, Message]] = {}
+
+    async def __call__(
+        self, rpc: Rpc, request: Message, metadata: Metadata, seconds: float | None, peer: str
+    ) -> Message:
+        forwarded = (*metadata, ("x-forwarded-for", _address(peer)))
+        try:
+            return await self._method(rpc)(request, timeout=seconds, metadata=forwarded)
+        except grpc.aio.AioRpcError as error:
+            raise RpcError.of(error.code(), tuple(error.trailing_metadata())) from None
+
+    def _method(self, rpc: Rpc) -> "grpc.aio.UnaryUnaryMultiCallable[Message, Message]":
+        if rpc.name not in self._methods:
+            self._methods[rpc.name] = self._channel.unary_unary(
+                rpc.name,
+                request_serializer=rpc.request.SerializeToString,
+                response_deserializer=rpc.response.FromString,
+            )
+        return self._methods[rpc.name]
+
+
+class LocalInvoker:
+    """Calls a service in this process: the same handlers that its gRPC server has, without a socket.
+
+    `handlers` are keyed by full method name. Their behaviour takes the request's bytes and answers with a message;
+    it keeps the deadline itself, by `context.time_remaining()`.
+    """
+
+    def __init__(self, handlers: Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]) -> None:
+        self._handlers = handlers
+
+    async def __call__(
+        self, rpc: Rpc, request: Message, metadata: Metadata, seconds: float | None, peer: str
+    ) -> Message:
+        handler = self._handlers.get(rpc.name)
+        if handler is None or handler.unary_unary is None:
+            raise RpcError(grpc.StatusCode.UNIMPLEMENTED)
+        behaviour: Any = handler.unary_unary
+        context = _LocalContext(metadata, seconds, peer)
+        try:
+            response: Message = await behaviour(request.SerializeToString(), context)
+        except grpc.aio.AbortError:
+            pass
+        except Exception:  # noqa: BLE001 - as gRPC does with what a handler lets escape
+            _log.exception("handler failed", method=rpc.name)
+            raise RpcError(context.code() or grpc.StatusCode.UNKNOWN) from None
+        else:
+            if context.code() in (None, grpc.StatusCode.OK):
+                return response
+        raise RpcError.of(context.code() or grpc.StatusCode.UNKNOWN, context.trailing_metadata())
+
+
+class _LocalContext:
+    """What a unary handler may ask of `grpc.aio.ServicerContext`, for a call that came through no wire."""
+
+    def __init__(self, metadata: Metadata, seconds: float | None, peer: str) -> None:
+        self._metadata = metadata
+        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._peer = peer
+        self._code: grpc.StatusCode | None = None
+        self._details = ""
+        self._trailing_metadata: TrailingMetadata = ()
+
+    def invocation_metadata(self) -> Metadata:
+        return self._metadata
+
+    def peer(self) -> str:
+        return self._peer
+
+    def time_remaining(self) -> float | None:
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    async def send_initial_metadata(self, initial_metadata: TrailingMetadata) -> None:
+        """The gateway has no use for it."""
+
+    def set_trailing_metadata(self, trailing_metadata: TrailingMetadata) -> None:
+        self._trailing_metadata = trailing_metadata
+
+    def trailing_metadata(self) -> TrailingMetadata:
+        return self._trailing_metadata
+
+    def set_code(self, code: grpc.StatusCode) -> None:
+        self._code = code
+
+    def code(self) -> grpc.StatusCode | None:
+        return self._code
+
+    def set_details(self, details: str) -> None:
+        self._details = details
+
+    def details(self) -> str:
+        return self._details
+
+    async def abort(
+        self, code: grpc.StatusCode, details: str = "", trailing_metadata: TrailingMetadata = ()
+    ) -> NoReturn:
+        self._code, self._details = code, details
+        if trailing_metadata:
+            self._trailing_metadata = trailing_metadata
+        raise grpc.aio.AbortError
+
+
+def _address(peer: str) -> str:
+    """`10.0.0.7` of `ipv4:10.0.0.7:5123`, `::1` of `ipv6:[::1]:5123`."""
+    return peer.partition(":")[2].rpartition(":")[0].strip("[]")
