@@ -10,13 +10,13 @@ import re
 import sys
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 
 from livestream_agora.inspection import inspect
-from livestream_client import LiveStreamClient, LiveStreamError, LiveStreamType, Role, TlsFiles, Unavailable
+from livestream_client import LiveStreamClient, LiveStreamError, LiveStreamType, Role, Unavailable
+from livestream_client.options import parse_with_tls, readable_file
 from livestream_client.token_report import report
 
 _ROLES = {"creator": Role.ROLE_HOST, "guest": Role.ROLE_GUEST, "audience": Role.ROLE_AUDIENCE}
@@ -29,7 +29,7 @@ _TYPES = {
 
 def main(argv: list[str] | None = None) -> int:
     """Exit status for the command line `argv`."""
-    asked = _parser().parse_args(argv)
+    asked = parse_with_tls(_parser(), argv)
     status: int = asked.run(asked)
     return status
 
@@ -46,9 +46,7 @@ def _call(asked: argparse.Namespace) -> int:
 
 
 async def _answer(asked: argparse.Namespace) -> Message:
-    secured = asked.tls_ca or asked.tls_certificate
-    tls = TlsFiles(ca=asked.tls_ca, certificate=asked.tls_certificate, key=asked.tls_key) if secured else None
-    async with LiveStreamClient(asked.target, token=asked.token, tls=tls) as client:
+    async with LiveStreamClient(asked.target, token=asked.token, tls=asked.tls) as client:
         match asked.command:
             case "create":
                 return await client.create_stream(
@@ -101,9 +99,6 @@ def _parser() -> argparse.ArgumentParser:
         default=os.environ.get("LIVESTREAM_TOKEN"),
         help="JWT of the caller; better in the environment as LIVESTREAM_TOKEN, where no process list shows it",
     )
-    parser.add_argument("--tls-ca", type=_file, metavar="FILE", help="speak TLS, and trust the certificates in FILE")
-    parser.add_argument("--tls-certificate", type=_file, metavar="FILE", help="own certificate, for mutual TLS")
-    parser.add_argument("--tls-key", type=_file, metavar="FILE", help="key of the own certificate")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_calls(commands)
     _add_token_commands(commands)
@@ -158,17 +153,8 @@ def _token(text: str) -> str:
     return text
 
 
-def _file(text: str) -> Path:
-    path = Path(text)
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"cannot read {text}: {error.strerror}") from error
-    return path
-
-
 def _picture(text: str) -> bytes:
-    return _file(text).read_bytes()
+    return readable_file(text).read_bytes()
 
 
 def _price(text: str) -> Decimal:

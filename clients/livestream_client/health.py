@@ -5,26 +5,23 @@ Exits with 0 if the answer is SERVING, else with 1 and one line on stderr.
 
 import argparse
 import sys
-from pathlib import Path
 
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
 
-from livestream_client.channel import TlsFiles
+from livestream_client.options import parse_with_tls
 
 _OPTIONS = (("grpc.enable_http_proxy", 0),)  # the server is next to us, whatever proxy the container is given
 
 
 def main(argv: list[str] | None = None) -> str | None:
     """What is wrong, for `sys.exit`; None if the server serves."""
-    asked = _parser().parse_args(argv)
+    asked = parse_with_tls(_parser(), argv)
     try:
         status = _status(asked)
     except grpc.RpcError as error:
         return f"{asked.target} did not answer: {error.code().name}"
-    except OSError as error:
-        return f"cannot read {asked.tls_ca}: {error.strerror}"
     if status != HealthCheckResponse.SERVING:
         return f"{asked.target} is {HealthCheckResponse.ServingStatus.Name(status)}"
     return None
@@ -34,8 +31,8 @@ def _status(asked: argparse.Namespace) -> HealthCheckResponse.ServingStatus.Valu
     # The one place without asyncio: a program that asks a single question and ends.
     connect = (
         grpc.insecure_channel(asked.target, _OPTIONS)
-        if asked.tls_ca is None
-        else grpc.secure_channel(asked.target, TlsFiles(ca=asked.tls_ca).credentials(), _OPTIONS)
+        if asked.tls is None
+        else grpc.secure_channel(asked.target, asked.tls.credentials(), _OPTIONS)
     )
     with connect as channel:
         answer = HealthStub(channel).Check(HealthCheckRequest(service=asked.service), timeout=asked.timeout)
@@ -48,7 +45,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--target", default="127.0.0.1:50051", help="host:port; default %(default)s")
     parser.add_argument("--service", default="", help="full name of a service; default: the whole server")
     parser.add_argument("--timeout", type=float, default=3.0, metavar="SECONDS", help="default %(default)s")
-    parser.add_argument("--tls-ca", type=Path, metavar="FILE", help="speak TLS and trust the certificates in this file")
     return parser
 
 

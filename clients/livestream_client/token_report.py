@@ -3,31 +3,37 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from livestream_agora.inspection import Inspection
+from livestream_agora.inspection import Inspection, Service
 
 _CERTIFICATE = {True: "fits", False: "does not fit", None: "not checked"}
 
 
 def report(found: Inspection) -> Iterator[str]:
-    """A line for everything that the token tells; nothing of a token that cannot be read."""
+    """A line for everything that the token tells; none, if it cannot be read."""
     if found.version is None:
         return
-    lines = {
-        "version": found.version,
-        "app id": found.app_id,
-        "issued": _instant(found.issued_at),
-        "expires": _instant(found.expires_at),
-        "channel": found.channel,
-        "uid": "any" if found.uid == "" else found.uid,
-        "user id": found.user_id,
-        "certificate": _CERTIFICATE[found.certificate_fits],
-    }
+    yield f"version      {found.version}"
+    yield f"app id       {found.app_id}"
+    if found.issued_at:
+        yield f"issued       {_instant(found.issued_at)}"
+    yield f"expires      {_instant(found.expires_at)}"
+    yield f"certificate  {_CERTIFICATE[found.certificate_fits]}"
     for service in found.services:
+        yield f"{service.name}          {_whom(service)}"
         for privilege in service.privileges:
-            until = f"until {_instant(privilege.expires_at)}" if privilege.expires_at else "without end"
-            lines[f"{service.name} {privilege.name}"] = until
-    yield from (f"{name:<20} {value}" for name, value in lines.items() if value is not None)
+            yield f"             {privilege.name} {_until(privilege.expires_at)}"
 
 
-def _instant(moment: datetime | None) -> str | None:
-    return None if moment is None else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+def _whom(service: Service) -> str:
+    named = {"channel": service.channel, "uid": service.uid, "user id": service.user_id}
+    told = [f"{name} {value or 'any'}" for name, value in named.items() if value is not None]
+    # A 006 token holds checksums only: it answers to the right names, but does not tell them.
+    return ", ".join(told) or "for whom is not told"
+
+
+def _until(moment: datetime | None) -> str:
+    return "without end" if moment is None else f"until {_instant(moment)}"
+
+
+def _instant(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else "never"

@@ -61,6 +61,15 @@ class FakeService:
         )
 
 
+def answering(message: Message) -> Answer:
+    """An answer that is `message`."""
+
+    async def answer(_request: Message, _context: grpc.aio.ServicerContext) -> Message:
+        return message
+
+    return answer
+
+
 def failing(code: grpc.StatusCode, message: str, *details: Message, times: int | None = None) -> Answer:
     """An answer that fails as the real service does: details and the request id in the trailing metadata.
 

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from grpc import StatusCode
 from grpc.aio import ServicerContext
 from grpc_health.v1 import health
-from tests.client.fake_service import Answer, FakeService, failing
+from tests.client.fake_service import FakeService, answering, failing
 
 from livestream.v1.access_service_pb2 import GrantAccessResponse
 from livestream.v1.live_stream_pb2 import LiveStream
@@ -32,13 +32,6 @@ from livestream_client.contract import timeouts
 STREAM = "64d15f9e2e6c8f4d5a123456"
 PERSON = "507f1f77bcf86cd799439012"
 NOON = datetime(2030, 1, 15, 12, tzinfo=UTC)
-
-
-def answering(message: Message) -> Answer:
-    async def answer(_request: Message, _context: ServicerContext) -> Message:
-        return message
-
-    return answer
 
 
 async def test_create_stream_sends_every_field_and_answers_with_the_stream(
