@@ -1,0 +1,87 @@
+"""Verified tokens are remembered, but never longer than they may be."""
+
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from jwt import PyJWS
+from tests.auth.forging import NOW, PERSON, Clock, cause_of_refusal, token
+
+from livestream_server.auth import verified
+from livestream_server.auth.jwt import Authenticator
+
+
+@pytest.fixture
+def verifications(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The tokens whose signature was really checked."""
+    seen: list[str] = []
+    original = PyJWS.decode_complete
+
+    def counted(self: PyJWS, jwt: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        seen.append(jwt)
+        return original(self, jwt, *args, **kwargs)
+
+    monkeypatch.setattr(PyJWS, "decode_complete", counted)
+    return seen
+
+
+async def test_a_token_is_verified_once_a_minute(
+    authenticator: Authenticator, clock: Clock, verifications: list[str]
+) -> None:
+    """Every call would pay for a signature check, or a withdrawn key would work on for hours."""
+    for second, times in ((0, 1), (0, 1), (59.9, 1), (60, 2), (119, 2), (120, 3)):
+        clock.now = NOW + second
+        assert (await authenticator.authenticate(f"Bearer {token()}")).id == PERSON
+        assert len(verifications) == times
+
+
+async def test_a_remembered_token_still_expires(
+    authenticator: Authenticator, clock: Clock, verifications: list[str]
+) -> None:
+    """A token would outlive its `exp` by up to a minute, beyond the leeway."""
+    short = f"Bearer {token(iat=NOW - 60, exp=NOW + 10)}"
+    await authenticator.authenticate(short)
+    clock.now = NOW + 10
+    assert (await authenticator.authenticate(short)).id == PERSON  # within the leeway, verified anew each time
+    assert (await authenticator.authenticate(short)).id == PERSON
+    assert len(verifications) == 3
+    clock.now = NOW + 40
+    assert await cause_of_refusal(authenticator, short) == "expired"
+
+
+async def test_a_refusal_is_not_remembered(authenticator: Authenticator, clock: Clock) -> None:
+    """A token that is used a moment too early would stay refused, and refusals would fill the memory."""
+    early = f"Bearer {token(iat=NOW + 60)}"
+    assert await cause_of_refusal(authenticator, early) == "not_yet_valid"
+    clock.now = NOW + 60
+    assert (await authenticator.authenticate(early)).id == PERSON
+
+
+async def test_two_tokens_of_one_person_are_two(authenticator: Authenticator) -> None:
+    """A person's second token would get the scopes of the first."""
+    for scope in ("a", "b", "a"):
+        caller = await authenticator.authenticate(f"Bearer {token(scope=scope)}")
+        assert caller.scopes == {scope}
+
+
+async def test_the_oldest_leaves_when_it_is_full(
+    authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch, verifications: list[str]
+) -> None:
+    """Many callers would fill the memory."""
+    monkeypatch.setattr(verified, "MAX_ENTRIES", 3)
+    first, *others = (f"Bearer {token(jti=str(number))}" for number in range(4))
+    for each in (first, *others):
+        await authenticator.authenticate(each)
+    assert len(authenticator._verified._entries) == 3
+    for each in others:
+        await authenticator.authenticate(each)
+    assert len(verifications) == 4
+    await authenticator.authenticate(first)
+    assert len(verifications) == 5
+
+
+async def test_what_is_remembered_is_not_the_token(authenticator: Authenticator) -> None:
+    """A crash dump would hold working tokens."""
+    await authenticator.authenticate(f"Bearer {token()}")
+    (remembered,) = authenticator._verified._entries
+    assert remembered == sha256(token().encode()).digest()
