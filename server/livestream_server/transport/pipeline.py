@@ -64,9 +64,7 @@ class Registry:
     def add_generic_rpc_handlers(self, handlers: object) -> None:
         """What generated code also calls, with the same handlers in another dress."""
 
-    def add_registered_method_handlers(
-        self, service: str, handlers: dict[str, Handler]
-    ) -> None:
+    def add_registered_method_handlers(self, service: str, handlers: dict[str, Handler]) -> None:
         """Wrap and keep the handlers of one service."""
         for name, handler in handlers.items():
             method = method_named(service, name)

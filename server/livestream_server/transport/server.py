@@ -18,7 +18,6 @@ _log = structlog.get_logger("livestream.server")
 
 # reference: github.com/grpc/grpc doc/keepalive.md, and `grpc/impl/channel_arg_names.h` for the rest.
 _OPTIONS = {
-    "grpc.max_concurrent_streams": 100,
     "grpc.max_receive_message_length": LARGE_REQUEST_BYTES,
     "grpc.max_metadata_size": 8 * 1024,
     "grpc.absolute_max_metadata_size": 16 * 1024,
@@ -42,8 +41,13 @@ class GrpcServer:
         self._settings = settings
         self._services = sorted({path.split("/")[1] for path in handlers})
         self._server = grpc.aio.server(
-            options=[*_OPTIONS.items(), ("grpc.so_reuseport", int(reuse_port))],
-            # A backstop: beyond our own limit, which answers with a reason and RetryInfo.
+            options=[
+                *_OPTIONS.items(),
+                ("grpc.so_reuseport", int(reuse_port)),
+                # Bounds rapid resets. Above our own limit, because what HTTP/2 refuses reaches callers as UNAVAILABLE.
+                ("grpc.max_concurrent_streams", 2 * settings.max_in_flight),
+            ],
+            # A backstop, likewise: our own limit answers with a reason and RetryInfo.
             maximum_concurrent_rpcs=4 * settings.max_in_flight,
         )
         for service, paths in groupby(sorted(handlers), key=lambda path: path.split("/")[1]):
