@@ -17,7 +17,6 @@ import struct
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import lru_cache
 from typing import ClassVar, Self
 
@@ -32,19 +31,10 @@ _HEAD = struct.Struct("<IIIH")
 _KEY_PART = struct.Struct("<I")
 
 
-class RtcPrivilege(IntEnum):
-    """Rights in an RTC channel. Those to publish bind only where co-host authentication is on in Agora's console."""
-
-    JOIN_CHANNEL = 1
-    PUBLISH_AUDIO = 2
-    PUBLISH_VIDEO = 3
-    PUBLISH_DATA = 4
-
-
-class RtmPrivilege(IntEnum):
-    """Rights in RTM (Signaling)."""
-
-    LOGIN = 1
+# Privileges of RTC. Those to publish bind only where co-host authentication is on in Agora's console.
+JOIN_CHANNEL, PUBLISH_AUDIO, PUBLISH_VIDEO, PUBLISH_DATA = 1, 2, 3, 4
+# The privilege of RTM.
+LOGIN = 1
 
 
 @dataclass(frozen=True, slots=True)

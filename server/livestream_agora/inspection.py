@@ -13,8 +13,13 @@ from livestream_agora import access_token, access_token2
 from livestream_agora.packing import TokenFormatError
 
 _PRIVILEGE_NAMES: Mapping[str, Mapping[int, str]] = {
-    "rtc": {1: "join channel", 2: "publish audio", 3: "publish video", 4: "publish data"},
-    "rtm": {1: "login", access_token.RTM_LOGIN: "login"},
+    "rtc": {
+        access_token2.JOIN_CHANNEL: "join channel",
+        access_token2.PUBLISH_AUDIO: "publish audio",
+        access_token2.PUBLISH_VIDEO: "publish video",
+        access_token2.PUBLISH_DATA: "publish data",
+    },
+    "rtm": {access_token2.LOGIN: "login", access_token.RTM_LOGIN: "login"},
 }
 _ENTRY = frozenset({"join channel", "login"})
 _PUBLISHING = frozenset({"publish audio", "publish video"})
@@ -66,10 +71,10 @@ class Inspection:
 
     Whatever the token does not tell is None. Times are aware UTC, whole seconds. `expires_at` is when the token stops
     letting anyone in: its own end or the end of a right to join or log in, whichever comes first. `channel` and `uid`
-    are text as in the token; empty or `*` means any. They and `user_id` are those of the first RTC and RTM service, in a
-    token of several channels those of the one that was asked for. `certificate_fits` is None where it was not checked: no
-    certificate was given, or a 006 token came without the channel and uid (RTM: user id) that its signature covers. If
-    the token is malformed, that is the only problem.
+    are text as in the token; empty or `*` means any. They and `user_id` are those of the first RTC and RTM service,
+    in a token of several channels those of the one that was asked for. `certificate_fits` is None where it was not
+    checked: no certificate was given, or a 006 token came without the channel and uid (RTM: user id) that its
+    signature covers. If the token is malformed, that is the only problem.
     """
 
     version: str | None = None

@@ -1,0 +1,211 @@
+"""Lets people into Agora: an RTC token for one channel and uid, and an RTM token for one user id.
+
+Agora's own builders sign whatever they are given: `*` and uid 0 open the door to anyone, a bad App ID yields an empty
+token. Here a `Grant` cannot say such things, and a certificate that cannot work stops the start of the service. Both
+tokens and every right in them end at the same instant, because a right that outlives its token keeps its user in the
+channel without a warning to renew.
+(https://docs.agora.io/en/interactive-live-streaming/token-authentication/deploy-token-server)
+"""
+
+import re
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from agora_token_builder import RtcTokenBuilder, RtmTokenBuilder
+from agora_token_builder.RtcTokenBuilder import Role_Publisher, Role_Subscriber
+from agora_token_builder.RtmTokenBuilder import Role_Rtm_User
+
+from livestream_agora.access_token2 import (
+    JOIN_CHANNEL,
+    LOGIN,
+    MAX_SALT,
+    PUBLISH_AUDIO,
+    PUBLISH_DATA,
+    PUBLISH_VIDEO,
+    AccessToken2,
+    Rtc,
+    Rtm,
+    encode,
+)
+from livestream_agora.inspection import inspect
+from livestream_server.settings import AgoraSettings
+
+MAX_UID = 2**31 - 1  # Agora's pages disagree on whether the upper half of 32 bits may be used
+MIN_LIFE, MAX_LIFE = timedelta(minutes=2), timedelta(days=1)  # Agora warns 30 s before the end and allows 24 h
+
+# Agora's set of characters and "less than 64 bytes". (AgoraIO/Tools, RtcTokenBuilder2.py)
+_CHANNEL = re.compile(r"(?! *\Z)[a-zA-Z0-9 !#$%&()+\-:;<=.>?@\[\]^_{}|~,]{1,63}")
+# Visible ASCII but `*`. (https://docs.agora.io/en/signaling/reference/limitations)
+_USER_ID = re.compile(r"[!-)+-~]{1,64}")
+_HEX_32 = re.compile(r"[0-9a-fA-F]{32}")
+
+_AUDIENCE = (JOIN_CHANNEL,)
+_PUBLISHER = (JOIN_CHANNEL, PUBLISH_AUDIO, PUBLISH_VIDEO, PUBLISH_DATA)
+
+
+class UnsafeGrant(ValueError):
+    """The server asked for a token that would let in others than the one it is for, or nobody."""
+
+    def __init__(self, field_name: str, must_be: str) -> None:
+        super().__init__(f"{field_name} must be {must_be}")
+
+
+class UnusableAgoraSettings(ValueError):
+    """No valid token can be made with a setting; the message names it and does not show its value."""
+
+    def __init__(self, setting: str, why: str) -> None:
+        super().__init__(f"{setting} {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Who may enter what: `uid` in the RTC `channel`, with audio, video and data if `publish`; `user_id` in RTM.
+
+    `channel`: 1 to 63 of Agora's characters, not only spaces. `uid`: 1 to 2**31 - 1. `user_id`: 1 to 64 visible ASCII
+    characters. Raises UnsafeGrant for anything else, wildcards among it.
+    """
+
+    channel: str
+    uid: int
+    user_id: str
+    publish: bool
+
+    def __post_init__(self) -> None:
+        if not _CHANNEL.fullmatch(self.channel):
+            raise UnsafeGrant("channel", "1 to 63 of the characters that Agora allows, without wildcards")
+        if not 1 <= self.uid <= MAX_UID:
+            raise UnsafeGrant("uid", f"from 1 to {MAX_UID}")
+        if not _USER_ID.fullmatch(self.user_id):
+            raise UnsafeGrant("user_id", "1 to 64 visible ASCII characters, without wildcards")
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a client needs to enter. `expires_at`: aware UTC, whole seconds, the end of both tokens and their rights."""
+
+    app_id: str
+    rtc: str = field(repr=False)
+    rtm: str = field(repr=False)
+    expires_at: datetime
+
+
+class TokenIssuer(Protocol):
+    """Makes the tokens of a grant. `now` is aware; the tokens count from its whole second."""
+
+    def issue(self, grant: Grant, now: datetime) -> Tokens: ...
+
+
+def token_issuer(settings: AgoraSettings) -> TokenIssuer:
+    """The issuer of the version that is set, after it has issued tokens that hold what was granted.
+
+    Raises UnusableAgoraSettings otherwise, so that a service that cannot let anyone in never starts.
+    """
+    certificate = settings.app_certificate.get_secret_value()
+    life = timedelta(seconds=settings.token_life_seconds)
+    for name, value in (("AGORA_APP_ID", settings.app_id), ("AGORA_APP_CERTIFICATE", certificate)):
+        if not _HEX_32.fullmatch(value):
+            raise UnusableAgoraSettings(name, "must be 32 hexadecimal digits")
+    if certificate.lower() == settings.app_id.lower():
+        raise UnusableAgoraSettings("AGORA_APP_CERTIFICATE", "must not be the App ID, which every client knows")
+    if not MIN_LIFE <= life <= MAX_LIFE:
+        raise UnusableAgoraSettings("AGORA_TOKEN_LIFE_SECONDS", "must be from 120 to 86400")
+    issuer = _ISSUERS[settings.token_version](settings.app_id, certificate, life)
+    _prove(issuer, certificate)
+    return issuer
+
+
+class AccessToken2Issuer:
+    """Issues 007 tokens. `salt` gives a number from 1 to 99,999,999, anew for each token."""
+
+    def __init__(self, app_id: str, certificate: str, life: timedelta, salt: Callable[[], int] | None = None) -> None:
+        self._app_id = app_id
+        self._certificate = certificate
+        self._life = int(life.total_seconds())
+        self._salt = salt or _random_salt
+        self._audience = dict.fromkeys(_AUDIENCE, self._life)
+        self._publisher = dict.fromkeys(_PUBLISHER, self._life)
+        self._login = {LOGIN: self._life}
+
+    def issue(self, grant: Grant, now: datetime) -> Tokens:
+        issued_at = _whole_second(now)
+        rights = self._publisher if grant.publish else self._audience
+        return Tokens(
+            app_id=self._app_id,
+            rtc=self._token(issued_at, Rtc(grant.channel, str(grant.uid), rights)),
+            rtm=self._token(issued_at, Rtm(grant.user_id, self._login)),
+            expires_at=datetime.fromtimestamp(issued_at + self._life, UTC),
+        )
+
+    def _token(self, issued_at: int, service: Rtc | Rtm) -> str:
+        return encode(AccessToken2(self._app_id, issued_at, self._life, self._salt(), (service,)), self._certificate)
+
+
+class AccessTokenIssuer:
+    """Issues 006 tokens, for SDKs that know no other (RTC before 4.0)."""
+
+    def __init__(self, app_id: str, certificate: str, life: timedelta) -> None:
+        self._app_id = app_id
+        self._certificate = certificate
+        self._life = int(life.total_seconds())
+
+    def issue(self, grant: Grant, now: datetime) -> Tokens:
+        ends = _whole_second(now) + self._life
+        role = Role_Publisher if grant.publish else Role_Subscriber
+        return Tokens(
+            app_id=self._app_id,
+            rtc=RtcTokenBuilder.buildTokenWithUid(
+                self._app_id, self._certificate, grant.channel, grant.uid, role, ends
+            ),
+            rtm=RtmTokenBuilder.buildToken(self._app_id, self._certificate, grant.user_id, Role_Rtm_User, ends),
+            expires_at=datetime.fromtimestamp(ends, UTC),
+        )
+
+
+class SpokenTokens:
+    """Stands in for Agora: the token spells out what it grants. Agora itself accepts none of them."""
+
+    def __init__(self, life: timedelta = timedelta(hours=1)) -> None:
+        self._life = life
+
+    def issue(self, grant: Grant, now: datetime) -> Tokens:
+        ends = datetime.fromtimestamp(_whole_second(now), UTC) + self._life
+        role = "publisher" if grant.publish else "audience"
+        return Tokens(
+            app_id="0" * 32,
+            rtc=f"rtc {role} channel={grant.channel} uid={grant.uid} until={ends:%Y-%m-%dT%H:%M:%SZ}",
+            rtm=f"rtm user_id={grant.user_id} until={ends:%Y-%m-%dT%H:%M:%SZ}",
+            expires_at=ends,
+        )
+
+
+_ISSUERS: Mapping[str, Callable[[str, str, timedelta], TokenIssuer]] = {
+    "007": AccessToken2Issuer,
+    "006": AccessTokenIssuer,
+}
+
+
+def _prove(issuer: TokenIssuer, certificate: str) -> None:
+    """Raises UnusableAgoraSettings unless tokens of `issuer` can be read back, signed, alive and for whom they are."""
+    grant, now = Grant(channel="self-test", uid=1, user_id="self-test", publish=True), datetime.now(UTC)
+    tokens = issuer.issue(grant, now)
+    rtc = inspect(
+        tokens.rtc, certificate=certificate, channel=grant.channel, uid=grant.uid, publish=grant.publish, now=now
+    )
+    rtm = inspect(tokens.rtm, certificate=certificate, user_id=grant.user_id, now=now)
+    for found in (rtc, rtm):
+        if found.problems or not found.certificate_fits or found.expires_at != tokens.expires_at:
+            raise UnusableAgoraSettings("AGORA_TOKEN_VERSION", "cannot be served: its tokens do not read back")
+
+
+def _whole_second(now: datetime) -> int:
+    """Seconds since 1970, rounded down. Raises ValueError for a naive time, which would count in local time."""
+    if now.tzinfo is None:
+        raise ValueError("the time of issue must know its time zone")
+    return int(now.timestamp())
+
+
+def _random_salt() -> int:
+    return secrets.randbelow(MAX_SALT) + 1
