@@ -1,0 +1,276 @@
+"""The public API as an OpenAPI 3.1 document, made from the contract alone: descriptors, options and comments.
+
+`python -m livestream_gateway.openapi` prints it without a running server.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib import metadata
+from itertools import takewhile
+from typing import Any
+
+import orjson
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, ServiceDescriptor
+
+from livestream.v1.access_pb2 import Access
+from livestream_gateway.contract import IDEMPOTENCY_FIELD, Route, every_route
+from livestream_gateway.dialect.names import public_values
+from livestream_gateway.envelope import FIXED
+from livestream_gateway.schemas import INSTANT, Schema, Schemas, Way, described, example_of, is_required
+
+_SCHEME = "JWT-auth"
+_VISIBLE = "^[!-~]{1,64}$"
+_HEADERS: dict[str, Schema] = {
+    "X-Request-Id": {
+        "description": "Names this request in our logs: the caller's own name for it, or one that was made up here.",
+        "schema": {"type": "string", "pattern": _VISIBLE},
+    },
+    "Retry-After": {
+        "description": "Seconds to wait before the next attempt.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "WWW-Authenticate": {
+        "description": "How to authenticate (RFC 9110, section 11.6.1).",
+        "schema": {"type": "string", "const": "Bearer"},
+    },
+}
+_FURTHER_HEADERS = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}
+
+
+@cache
+def openapi_json() -> bytes:
+    """The document as it is served."""
+    return orjson.dumps(openapi_document(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+@cache
+def openapi_document() -> dict[str, Any]:
+    """The document as JSON values. Every caller gets the same object, so change nothing in it."""
+    project = metadata.metadata("livestream")
+    schemas = Schemas()
+    tags: dict[str, Schema] = {}
+    paths: dict[str, Schema] = {}
+    first_paths: dict[str, str] = {}
+    failures: set[int] = set()
+    for route in every_route():
+        failures.update(_failures(route))
+        further = _words_beyond(first_paths.setdefault(route.rpc.name, route.path), route.path)
+        service = route.rpc.method.containing_service
+        tags[service.name] = {"name": _tag(service), "description": described(service.full_name)}
+        paths.setdefault(_path(route), {})[route.verb.lower()] = _operation(route, further, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": project["Name"],
+            "summary": project["Summary"],
+            "version": project["Version"],
+            "license": {"name": project["License-Expression"], "identifier": project["License-Expression"]},
+        },
+        "servers": [{"url": "/"}],
+        "tags": list(tags.values()),
+        "paths": paths,
+        "components": {
+            "schemas": {"Error": _ERROR} | schemas.components,
+            "responses": {_error_name(status): _error(status) for status in sorted(failures)},
+            "parameters": {"X-Request-Id": {"name": "X-Request-Id", "in": "header"} | _HEADERS["X-Request-Id"]},
+            "headers": _HEADERS,
+            "securitySchemes": {
+                _SCHEME: {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "Paste the JWT access token without the Bearer prefix.",
+                }
+            },
+        },
+    }
+
+
+def _operation(route: Route, further: list[str], schemas: Schemas) -> Schema:
+    """One operation; `further` words tell it apart from the RPC's first one."""
+    method = route.rpc.method
+    summary, _, description = described(method.full_name).partition("\n\n")
+    operation_id = method.name[0].lower() + method.name[1:] + "".join(map(str.capitalize, further))
+    operation: Schema = {
+        "tags": [_tag(method.containing_service)],
+        "summary": " ".join((summary, *further)),
+        "description": " ".join((description, *_fixed(route))),
+        "operationId": operation_id,
+        "security": _security(route),
+        "parameters": list(_parameters(route, schemas)),
+    }
+    message, fields = _body(route)
+    if fields:
+        name = operation_id[0].upper() + operation_id[1:] + "Request"
+        operation["requestBody"] = _request_body(name, message, fields, schemas)
+    operation["responses"] = {str(route.status): _success(route, schemas)} | {
+        str(status): {"$ref": f"#/components/responses/{_error_name(status)}"} for status in _failures(route)
+    }
+    return operation
+
+
+def _words_beyond(first_path: str, path: str) -> list[str]:
+    """The words after those that both paths begin with: `as`, `guest` for `/join-as-guest` beyond `/join`."""
+    words = re.findall(r"\w+", path)
+    shared = takewhile(lambda pair: pair[0] == pair[1], zip(words, re.findall(r"\w+", first_path), strict=False))
+    return words[len(list(shared)) :]
+
+
+def _fixed(route: Route) -> Iterator[str]:
+    for field in route.rpc.method.input_type.fields:
+        if field.enum_type and field.name in route.fixed:
+            names = {number: name for name, number in public_values(field.enum_type).items()}
+            yield f"On this path `{field.json_name}` is `{names[route.fixed[field.name]]}`, whatever the body says."
+
+
+def _tag(service: ServiceDescriptor) -> str:
+    return service.name.removesuffix("Service")
+
+
+def _path(route: Route) -> str:
+    names = {field.name: field.json_name for field in route.rpc.method.input_type.fields}
+    return re.sub(r"\w+(?=})", lambda found: names[found[0]], route.path)
+
+
+def _security(route: Route) -> list[Schema]:
+    match route.rpc.access.level:
+        case Access.LEVEL_PUBLIC:
+            return []
+        case Access.LEVEL_OPTIONAL:
+            return [{_SCHEME: []}, {}]
+        case _:
+            return [{_SCHEME: []}]
+
+
+def _open_fields(route: Route) -> list[FieldDescriptor]:
+    """The fields of the request that neither the path nor a header decides."""
+    decided = {*route.fixed, *route.variables, IDEMPOTENCY_FIELD}
+    return [field for field in route.rpc.method.input_type.fields if field.name not in decided]
+
+
+def _body(route: Route) -> tuple[Descriptor, list[FieldDescriptor]]:
+    """The message that the body fills, and which of its fields."""
+    if route.body == "*":
+        return route.rpc.method.input_type, _open_fields(route)
+    part = route.rpc.method.input_type.fields_by_name.get(route.body)
+    if part and part.message_type:
+        return part.message_type, list(part.message_type.fields)
+    return route.rpc.method.input_type, []
+
+
+def _parameters(route: Route, schemas: Schemas) -> Iterator[Schema]:
+    fields = route.rpc.method.input_type.fields_by_name
+    for name in route.variables:
+        yield _parameter(fields[name], "path", schemas) | {"required": True}
+    if route.body != "*":
+        for field in _open_fields(route):
+            if field.name != route.body:
+                yield _parameter(field, "query", schemas) | {"required": is_required(field)}
+    if IDEMPOTENCY_FIELD in fields:
+        key = _parameter(fields[IDEMPOTENCY_FIELD], "header", schemas)
+        yield key | {"name": "Idempotency-Key", "schema": {"type": "string", "pattern": _VISIBLE}}
+    yield {"$ref": "#/components/parameters/X-Request-Id"}
+
+
+def _parameter(field: FieldDescriptor, place: str, schemas: Schemas) -> Schema:
+    schema = schemas.field(field, Way.FORM)
+    return {"name": field.json_name, "in": place, "description": schema.pop("description"), "schema": schema}
+
+
+def _request_body(name: str, message: Descriptor, fields: list[FieldDescriptor], schemas: Schemas) -> Schema:
+    as_json = schemas.component(name, lambda: schemas.fields(message, fields, Way.JSON))
+    # A body that works when it is sent as it stands, unlike one of every optional field.
+    example = {field.json_name: example_of(field) for field in fields if example_of(field) is not None}
+    content: Schema = {"application/json": {"schema": as_json, "example": example}}
+    if any(field.type == FieldDescriptor.TYPE_BYTES for field in fields):
+        content = {"multipart/form-data": {"schema": schemas.fields(message, fields, Way.FORM)}} | content
+    return {"required": any(map(is_required, fields)), "content": content}
+
+
+def _success(route: Route, schemas: Schemas) -> Schema:
+    answer = route.rpc.method.output_type
+    part = answer.fields_by_name.get(route.response_body)
+    if part is None:
+        data = schemas.message(answer, Way.ANSWER)
+    elif part.message_type and not part.is_repeated:
+        data = schemas.message(part.message_type, Way.ANSWER)
+    else:
+        data = schemas.field(part, Way.ANSWER)
+    envelope = {
+        "type": "object",
+        "properties": {
+            "isSuccess": {"type": "boolean", "const": True},
+            "statusCode": {"type": "integer", "const": route.status},
+            "data": data,
+            "errors": {"type": "array", "items": {"type": "string"}, "maxItems": 0},
+            "timestamp": INSTANT,
+        },
+        "required": ["isSuccess", "statusCode", "data", "errors", "timestamp"],
+    }
+    return {
+        "description": described(answer.full_name),
+        "headers": _headers("X-Request-Id"),
+        "content": {"application/json": {"schema": envelope}},
+    }
+
+
+def _failures(route: Route) -> list[int]:
+    """The statuses of failure that this route can answer with."""
+    changes_something, has_body = route.verb != "GET", bool(route.body)
+    possible = {
+        400: True,
+        401: True,  # a bad token fails on public routes, too
+        403: route.rpc.access.level != Access.LEVEL_PUBLIC,
+        404: changes_something or bool(route.variables),
+        409: changes_something,
+        413: has_body,
+        415: has_body,
+        429: True,
+        500: True,
+        503: True,
+        504: True,
+    }
+    return [status for status, can_be in possible.items() if can_be]
+
+
+_ERROR: Schema = {
+    "type": "object",
+    "description": "Every failure. The first of `errors` is fixed per status; further ones say what is wrong.",
+    "properties": {
+        "isSuccess": {"type": "boolean", "const": False},
+        "statusCode": {"type": "integer", "minimum": 400, "maximum": 599},
+        "data": {"type": "null"},
+        "errors": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        "timestamp": INSTANT,
+    },
+    "required": ["isSuccess", "statusCode", "data", "errors", "timestamp"],
+}
+
+
+def _error_name(status: int) -> str:
+    return f"Error{status}"
+
+
+def _error(status: int) -> Schema:
+    example = {
+        "isSuccess": False,
+        "statusCode": status,
+        "data": None,
+        "errors": [FIXED[status]],
+        "timestamp": INSTANT["examples"][0],
+    }
+    return {
+        "description": FIXED[status],
+        "headers": _headers("X-Request-Id", *_FURTHER_HEADERS.get(status, ())),
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}, "example": example}},
+    }
+
+
+def _headers(*names: str) -> Schema:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+if __name__ == "__main__":
+    sys.stdout.buffer.write(openapi_json())

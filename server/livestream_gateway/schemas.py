@@ -1,0 +1,158 @@
+"""JSON Schemas (2020-12, as OpenAPI 3.1 has them) of the contract's messages, in the gateway's dialect.
+
+What callers send and what we answer differ: a request must contain what the contract calls REQUIRED and may leave
+out the rest; an answer has every field, and `null` stands for what is absent.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Any, TypeAlias
+
+import orjson
+from google.api import field_behavior_pb2
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+
+from livestream_gateway.comments import comments
+from livestream_gateway.dialect.names import public_values
+
+Schema: TypeAlias = dict[str, Any]
+
+INSTANT: Schema = {"type": "string", "format": "date-time", "examples": ["2026-01-15T10:30:00.000Z"]}
+
+# Messages that the dialect writes as one JSON value.
+_VALUES: dict[str, Schema] = {
+    "google.protobuf.Timestamp": INSTANT,
+    "google.type.Decimal": {"type": "number", "examples": [9.99]},
+}
+_INT32, _INT64 = {"type": "integer", "format": "int32"}, {"type": "integer", "format": "int64"}
+_SCALARS: dict[int, Schema] = {
+    FieldDescriptor.TYPE_BOOL: {"type": "boolean"},
+    FieldDescriptor.TYPE_DOUBLE: {"type": "number", "format": "double"},
+    FieldDescriptor.TYPE_FLOAT: {"type": "number", "format": "float"},
+    FieldDescriptor.TYPE_INT32: _INT32,
+    FieldDescriptor.TYPE_INT64: _INT64,
+    FieldDescriptor.TYPE_STRING: {"type": "string"},
+    FieldDescriptor.TYPE_UINT32: {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
+    FieldDescriptor.TYPE_UINT64: {"type": "integer", "minimum": 0},
+}
+_EXAMPLE = re.compile(r"\bfor example `([^`]+)`", re.IGNORECASE)
+_PROTO_NAME = re.compile(r"\b[a-z]+(?:_[a-z0-9]+)+\b")
+
+
+class Way(Enum):
+    """Which way a message travels, and how it is written."""
+
+    ANSWER = "answer"
+    JSON = "json"
+    FORM = "form"  # multipart/form-data
+
+
+class Schemas:
+    """The schemas of one document. Messages and enums that they mention become its components."""
+
+    def __init__(self) -> None:
+        self.components: dict[str, Schema] = {}
+
+    def message(self, message: Descriptor, way: Way) -> Schema:
+        """The schema of a whole message."""
+        if value := _VALUES.get(message.full_name):
+            if way is Way.ANSWER:
+                return value
+            return {key: value[key] for key in value if key != "examples"}
+        name = message.name if way is Way.ANSWER else f"{message.name}Input"
+        return self.component(name, lambda: self.fields(message, message.fields, way))
+
+    def component(self, name: str, build: Callable[[], Schema]) -> Schema:
+        """A reference to the component `name`, which `build` makes at the first mention."""
+        if name not in self.components:
+            self.components[name] = {}  # a message may mention itself
+            self.components[name] = build()
+        return {"$ref": f"#/components/schemas/{name}"}
+
+    def fields(self, message: Descriptor, fields: Iterable[FieldDescriptor], way: Way) -> Schema:
+        """An object of some of the fields of `message`."""
+        fields = list(fields)
+        schema: Schema = {
+            "type": "object",
+            "description": described(message.full_name),
+            "properties": {field.json_name: self.field(field, way) for field in fields},
+        }
+        if required := [field.json_name for field in fields if way is Way.ANSWER or is_required(field)]:
+            schema["required"] = required
+        return schema
+
+    def field(self, field: FieldDescriptor, way: Way) -> Schema:
+        """The schema of one field, with its comment."""
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            values = self._one(field.message_type.fields_by_name["value"], way)
+            schema = {"type": "object", "additionalProperties": values}
+        elif field.is_repeated:
+            schema = {"type": "array", "items": self._one(field, way)}
+        elif _may_be_null(field, way):
+            schema = _nullable(self._one(field, way))
+        else:
+            schema = self._one(field, way)
+        schema = schema | {"description": described(field.full_name)}
+        if (example := example_of(field)) is not None:
+            schema["examples"] = [example]
+        return schema
+
+    def _one(self, field: FieldDescriptor, way: Way) -> Schema:
+        if field.message_type is not None:
+            return self.message(field.message_type, way)
+        if (enum := field.enum_type) is not None:
+            return self.component(enum.name, lambda: _enum(enum))
+        if field.type == FieldDescriptor.TYPE_BYTES:
+            if way is Way.FORM:  # a file; `format` is what tools of OpenAPI 3.0 look for
+                return {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
+            return {"type": "string", "contentEncoding": "base64"}
+        return _SCALARS[field.type]
+
+
+def is_required(field: FieldDescriptor) -> bool:
+    """Whether the contract marks `field` as REQUIRED."""
+    return field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+
+
+def example_of(field: FieldDescriptor) -> Any:
+    """What the field's comment gives as "for example `…`", in the field's JSON type; None if it gives nothing."""
+    if not (found := _EXAMPLE.search(comments().get(field.full_name, ""))):
+        return None
+    plain = field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated
+    return found[1] if plain else orjson.loads(found[1])
+
+
+def described(full_name: str) -> str:
+    """The comment of `full_name`, in which fields are called as the public API calls them."""
+    return _PROTO_NAME.sub(_as_public, comments().get(full_name, ""))
+
+
+def _as_public(word: re.Match[str]) -> str:
+    known = any(name.endswith(f".{word[0]}") for name in comments())
+    return re.sub("_(.)", lambda letter: letter[1].upper(), word[0]) if known else word[0]
+
+
+def _may_be_null(field: FieldDescriptor, way: Way) -> bool:
+    # An enum's zero value means "not said", which the dialect writes as null.
+    match way:
+        case Way.ANSWER:
+            return (field.has_presence or field.enum_type is not None) and not is_required(field)
+        case Way.JSON:
+            return not is_required(field)
+        case Way.FORM:
+            return False
+
+
+def _nullable(schema: Schema) -> Schema:
+    if "$ref" in schema:
+        return {"anyOf": [schema, {"type": "null"}]}
+    return schema | {"type": [schema["type"], "null"]}
+
+
+def _enum(enum: EnumDescriptor) -> Schema:
+    values = public_values(enum)
+    lines = [described(enum.full_name), ""]
+    for name, number in values.items():
+        lines.append(f"* `{name}`: {described(f'{enum.full_name}.{enum.values_by_number[number].name}')}")
+    return {"type": "string", "enum": list(values), "description": "\n".join(lines)}
