@@ -1,0 +1,168 @@
+"""The published description of the API, against the contract that it is made from."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator, validate
+
+from livestream_gateway.contract import Route, every_route
+from livestream_gateway.envelope import FIXED
+from livestream_gateway.openapi import openapi_document, openapi_json
+
+GOLDEN = Path(__file__).parent / "golden" / "openapi.json"
+ENVELOPE = {"isSuccess", "statusCode", "data", "errors", "timestamp"}
+JOIN = "/api/v1/live-stream/join"
+
+routes = pytest.mark.parametrize("route", list(every_route()), ids=lambda route: f"{route.verb} {route.path}")
+
+
+def operation_of(route: Route) -> dict[str, Any]:
+    """Found by shape: the names of a path's variables are the document's own."""
+    shape = re.sub(r"\{\w+}", "{}", route.path)
+    paths = openapi_document()["paths"].items()
+    found = [operations for path, operations in paths if re.sub(r"\{\w+}", "{}", path) == shape]
+    assert len(found) == 1
+    operation: dict[str, Any] = found[0][route.verb.lower()]
+    return operation
+
+
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in schema:
+        node: Any = openapi_document()
+        for step in schema["$ref"].removeprefix("#/").split("/"):
+            node = node[step]
+        schema = node
+    return schema
+
+
+def test_the_document_is_valid_openapi() -> None:
+    """Client generators and test tools refuse, or misread, an invalid document."""
+    validate(openapi_document(), cls=OpenAPIV31SpecValidator)
+
+
+def test_the_document_is_the_one_that_was_reviewed() -> None:
+    """A change of the public contract must be seen in a diff.
+
+    After a wanted change: python -m livestream_gateway.openapi > tests/gateway/golden/openapi.json
+    """
+    assert openapi_json().decode() == GOLDEN.read_text()
+
+
+def test_the_document_has_nothing_but_the_contracts_routes() -> None:
+    """An internal RPC must not appear, and every operation needs a name of its own to become a function."""
+    operations = [operation for path in openapi_document()["paths"].values() for operation in path.values()]
+    assert len(operations) == len(list(every_route()))
+    assert len({operation["operationId"] for operation in operations}) == len(operations)
+
+
+@routes
+def test_every_route_is_described(route: Route) -> None:
+    """Whoever reads only this page must learn what a call does and what it takes."""
+    operation = operation_of(route)
+    assert operation["summary"]
+    assert operation["description"]
+    assert operation["tags"][0] in {tag["name"] for tag in openapi_document()["tags"]}
+    for parameter in map(resolved, operation["parameters"]):
+        assert parameter["description"]
+
+
+@routes
+def test_every_route_shows_its_success_in_the_envelope(route: Route) -> None:
+    """A client generated from the document must unwrap the same envelope that the gateway wraps."""
+    successes = {status: found for status, found in operation_of(route)["responses"].items() if int(status) < 400}
+    assert list(successes) == [str(route.status)]
+    schema = successes[str(route.status)]["content"]["application/json"]["schema"]
+    assert set(schema["required"]) == set(schema["properties"]) == ENVELOPE
+    assert schema["properties"]["statusCode"]["const"] == route.status
+    data = resolved(schema["properties"]["data"])
+    answer = route.rpc.method.output_type
+    if route.response_body:
+        answer = answer.fields_by_name[route.response_body].message_type
+    assert list(data["properties"]) == data["required"] == [field.json_name for field in answer.fields]
+
+
+@routes
+def test_every_route_shows_its_failures_with_their_fixed_words(route: Route) -> None:
+    """Client developers write their error handling from these examples."""
+    failures = {int(status): found for status, found in operation_of(route)["responses"].items() if int(status) >= 400}
+    assert failures.keys() >= {400, 401, 429, 500, 503, 504}
+    assert (415 in failures) == (413 in failures) == bool(route.body)
+    if route.verb == "POST":
+        assert failures.keys() >= {403, 404, 409}
+    for status, failure in failures.items():
+        response = resolved(failure)
+        example = response["content"]["application/json"]["example"]
+        assert set(example) == ENVELOPE
+        assert example["statusCode"] == status
+        assert example["errors"] == [FIXED[status]]
+        assert ("Retry-After" in response["headers"]) == (status in (429, 503))
+        assert "X-Request-Id" in response["headers"]
+
+
+@routes
+def test_every_route_says_whether_it_needs_a_token(route: Route) -> None:
+    """The page's Authorize dialog, and generated clients, send a token only where this asks for it."""
+    security = operation_of(route)["security"]
+    assert ({"JWT-auth": []} in security and {} not in security) == route.rpc.needs_token
+
+
+@routes
+def test_every_field_that_a_caller_decides_is_somewhere_in_the_request(route: Route) -> None:
+    """A field that is missing here is a feature that nobody finds; one that a path fixes would be a lie."""
+    operation = operation_of(route)
+    places = {parameter["name"] for parameter in map(resolved, operation["parameters"])}
+    for content in operation.get("requestBody", {"content": {}})["content"].values():
+        places |= set(resolved(content["schema"])["properties"])
+    fields = route.rpc.method.input_type.fields
+    asked = {field.json_name for field in fields if field.name not in (*route.fixed, "request_id")}
+    if "request_id" in route.rpc.method.input_type.fields_by_name:
+        asked.add("Idempotency-Key")
+    assert places == asked | {"X-Request-Id"}
+
+
+def test_every_schema_and_property_has_words() -> None:
+    """The proto comments are the documentation; one that is missing leaves a hole here."""
+    for name, schema in openapi_document()["components"]["schemas"].items():
+        assert schema["description"], name
+        for field, described in schema.get("properties", {}).items() if name != "Error" else ():
+            assert described["description"], f"{name}.{field}"
+
+
+def test_what_may_be_absent_is_nullable_and_what_is_required_is_not() -> None:
+    """OpenAPI 3.1 writes null as a type; a generated client crashes on a null that was not announced."""
+    schemas = openapi_document()["components"]["schemas"]
+    stream = schemas["LiveStream"]["properties"]
+    assert stream["recordingUrl"]["type"] == ["string", "null"]
+    assert stream["price"]["type"] == ["number", "null"]
+    assert stream["creator"]["anyOf"] == [{"$ref": "#/components/schemas/UserSummary"}, {"type": "null"}]
+    assert stream["title"]["type"] == "string"
+    assert schemas["Media"]["properties"]["variants"]["additionalProperties"] == {"type": "string"}
+    assert schemas["CreateStreamRequest"]["required"] == ["title"]
+    assert schemas["Role"]["enum"] == ["host", "guest", "audience"]
+
+
+def test_a_picture_is_a_file_in_a_form_and_base64_in_json() -> None:
+    """Pages and generators offer an upload only for what is marked as a file."""
+    content = openapi_document()["paths"]["/api/v1/live-stream/create"]["post"]["requestBody"]["content"]
+    in_form = resolved(content["multipart/form-data"]["schema"])["properties"]["thumbnail"]
+    in_json = resolved(content["application/json"]["schema"])["properties"]["thumbnail"]
+    assert in_form["format"] == "binary"
+    assert in_json["contentEncoding"] == "base64"
+
+
+def test_paths_of_one_rpc_are_named_apart_by_their_words() -> None:
+    """Operation ids are function names in generated clients, so they must not change when a path is added."""
+    paths = openapi_document()["paths"]
+    ids = [paths[f"{JOIN}{rest}"]["post"]["operationId"] for rest in ("", "-as-creator", "-as-guest")]
+    assert ids == ["joinStream", "joinStreamAsCreator", "joinStreamAsGuest"]
+
+
+def test_fields_are_called_by_their_public_names_in_every_text() -> None:
+    """A reader of the public API has never seen the proto's names."""
+    text = json.dumps(openapi_document())
+    for route in every_route():
+        for field in route.rpc.method.input_type.fields:
+            assert field.name == field.json_name or field.name not in text
