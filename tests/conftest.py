@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from pymongo import MongoClient
-from tests.support.world import LiveService, World, environment_for, open_world, running, settings_for
 
 from livestream_run.dev.database import EmbeddedDatabase
+from tests.support.world import LiveService, World, environment_for, open_world, running, settings_for
 
 
 @pytest.fixture(scope="session")

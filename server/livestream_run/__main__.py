@@ -14,10 +14,9 @@ from pydantic import ValidationError
 
 from livestream_run import addresses, metrics
 from livestream_run.addresses import Address
+from livestream_run.dev.errors import DevError
 from livestream_run.workers import BROKEN_SETTINGS, supervise
 from livestream_server.settings import Settings
-
-DEV_DIRECTORY = Path(".run")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.run(options) or 0)
     except ValidationError as error:
         print(_settings_message(error), file=sys.stderr)
+    except DevError as error:
+        print(error, file=sys.stderr)
+        return 1
     except (OSError, ValueError) as error:
         print(f"livestream-server: {error}", file=sys.stderr)
     return BROKEN_SETTINGS
@@ -46,6 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     gateway.add_argument("--target", required=True, help="the service, e.g. dns:///livestream:50051")
     gateway.add_argument("--http", type=addresses.parse, default=Address("", 8080), metavar="HOST:PORT")
     gateway.add_argument("--workers", type=int, default=1, metavar="N", help="processes on the same port")
+    gateway.add_argument("--tls-ca", type=Path, metavar="PEM", help="trust this CA and speak TLS to the target")
+    gateway.add_argument("--tls-certificate", type=Path, metavar="PEM", help="our certificate, if the target asks")
+    gateway.add_argument("--tls-key", type=Path, metavar="PEM", help="its key")
     gateway.set_defaults(run=_gateway)
 
     dev = commands.add_parser("dev", help="the service with an embedded database and demo people")
@@ -61,7 +66,11 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--scope", default="", help="scopes of an internal service, e.g. 'people:write'")
     token.set_defaults(run=_token)
     for each in (dev, token):
-        each.add_argument("--directory", type=Path, default=DEV_DIRECTORY, help="where the development data is")
+        each.add_argument(
+            "--directory",
+            type=Path,
+            help="where the development data is: .run, unless LIVESTREAM_DEV_DIRECTORY says otherwise",
+        )
     return parser
 
 
@@ -80,9 +89,16 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _gateway(options: argparse.Namespace) -> int:
     async def work() -> None:
-        from livestream_run.serve import serve_gateway  # noqa: PLC0415 - imports grpc, so after the fork
+        from livestream_client import TlsFiles  # noqa: PLC0415 - imports grpc, so after the fork
+        from livestream_run.serve import serve_gateway  # noqa: PLC0415 - likewise
 
-        await serve_gateway(options.target, http_address=options.http, share_ports=options.workers > 1)
+        files = (options.tls_ca, options.tls_certificate, options.tls_key)
+        await serve_gateway(
+            options.target,
+            http_address=options.http,
+            tls=TlsFiles(*files) if any(files) else None,
+            share_port=options.workers > 1,
+        )
 
     return _run(options, None, work)
 
@@ -124,7 +140,8 @@ def _worker(settings: Settings | None, work: Callable[[], Coroutine[Any, Any, No
 def _dev(options: argparse.Namespace) -> int:
     from livestream_run.dev.program import develop  # noqa: PLC0415 - only this command needs it
 
-    return develop(options.directory, grpc_address=options.grpc, http_address=options.http)
+    develop(options.directory, grpc_address=options.grpc, http_address=options.http)
+    return 0
 
 
 def _demo(_options: argparse.Namespace) -> int:
@@ -134,9 +151,10 @@ def _demo(_options: argparse.Namespace) -> int:
 
 
 def _token(options: argparse.Namespace) -> int:
-    from livestream_run.dev.token import dev_token  # noqa: PLC0415 - only this command needs it
+    from livestream_run.dev.directory import DevDirectory  # noqa: PLC0415 - only this command needs it
+    from livestream_run.dev.token import dev_token  # noqa: PLC0415 - likewise
 
-    print(dev_token(options.directory, options.name, options.scope))
+    print(dev_token(DevDirectory(options.directory), options.name, options.scope))
     return 0
 
 

@@ -2,14 +2,16 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
 import structlog
+from grpc import ChannelConnectivity
 
+from livestream_client.channel import TlsFiles
+from livestream_client.contract import channel_config
 from livestream_gateway.app import create_app
 from livestream_gateway.docs.app import docs_routes
 from livestream_gateway.guard import Guard
@@ -20,6 +22,8 @@ from livestream_run.addresses import Address
 from livestream_server.app import open_service
 from livestream_server.settings import Settings
 from livestream_server.transport.server import GrpcServer
+
+GATEWAY_GRACE_SECONDS = 10.0
 
 _log = structlog.get_logger("livestream.run")
 
@@ -38,84 +42,83 @@ async def serve(
     grpc_address: Address | None,
     http_address: Address | None,
     share_ports: bool = False,
-    started: Callable[[Bound], None] | None = None,
-    stop: asyncio.Event | None = None,
+    started: Callable[[Bound], Awaitable[None]] | None = None,
 ) -> None:
-    """Serve until SIGTERM, SIGINT or `stop`; then drain, finish what is in flight, and return."""
-    stop = stop or _stop_on_signals()
-    async with AsyncExitStack() as stack:
-        grpc_server: GrpcServer | None = None
+    """Serve until SIGTERM or SIGINT; then drain, finish what is in flight, and return.
 
-        async def on_ready(ready: bool) -> None:
-            if grpc_server:
-                await grpc_server.set_ready(ready=ready)
+    `started` is awaited once, when both listeners take calls.
+    """
+    stop = _stop_on_signals()
+    grpc_server: GrpcServer | None = None
+    http_server: HttpServer | None = None
 
-        service = await stack.enter_async_context(open_service(settings, on_ready=on_ready))
+    async def on_ready(ready: bool) -> None:
+        if grpc_server:
+            await grpc_server.set_ready(ready=ready)
+
+    async with open_service(settings, on_ready=on_ready) as service:
         bound_grpc = bound_http = None
         if grpc_address:
             grpc_server = GrpcServer(service.handlers, settings, reuse_port=share_ports)
-            bound_grpc = Address(grpc_address.host, grpc_server.listen(str(grpc_address)))
+            bound_grpc = replace(grpc_address, port=grpc_server.listen(str(grpc_address)))
             await grpc_server.start()
             await grpc_server.set_ready(ready=service.ready)
-        http_server: HttpServer | None = None
         if http_address:
-            media = None if settings.media.s3_bucket else settings.media.directory
-            http_server = gateway(
+            http_server, bound_http = _gateway(
                 LocalInvoker(service.handlers),
                 http_address,
                 ready=lambda: service.ready and not stop.is_set(),
-                media=media,
-                share_ports=share_ports,
+                media=None if settings.media.s3_bucket else settings.media.directory,
+                share_port=share_ports,
             )
             await http_server.start()
-            bound_http = Address(http_address.host, http_server.port)
-        bound = Bound(bound_grpc, bound_http)
-        _log.info("serving", grpc=str(bound.grpc), http=str(bound.http))
+        _log.info("serving", grpc=str(bound_grpc), http=str(bound_http))
         if started:
-            started(bound)
+            await started(Bound(bound_grpc, bound_http))
         await stop.wait()
         _log.info("stopping")
-        await _stop(grpc_server, http_server, settings)
+        await (grpc_server.drain() if grpc_server else asyncio.sleep(settings.drain_seconds))
+        async with asyncio.TaskGroup() as group:
+            if http_server:
+                group.create_task(http_server.stop(settings.grace_seconds))
+            if grpc_server:
+                group.create_task(grpc_server.stop())
     _log.info("stopped")
 
 
-async def _stop(grpc_server: GrpcServer | None, http_server: HttpServer | None, settings: Settings) -> None:
-    if grpc_server:
-        await grpc_server.drain()
-    else:
-        await asyncio.sleep(settings.drain_seconds)
-    async with asyncio.TaskGroup() as group:
-        if http_server:
-            group.create_task(http_server.stop(settings.grace_seconds))
-        if grpc_server:
-            group.create_task(grpc_server.stop())
-
-
-def gateway(
-    invoker: Invoker, address: Address, *, ready: Callable[[], bool], media: Path | None, share_ports: bool
-) -> HttpServer:
-    """The gateway on an address of its own, behind its guard."""
-    settings = GatewaySettings()
-    app = create_app(invoker, settings=settings, ready=ready, media_directory=media, extra=docs_routes())
-    sock = listen(address.host, address.port, reuse_port=share_ports)
-    return HttpServer(Guard(app, settings), sock, settings)
-
-
-async def serve_gateway(target: str, *, http_address: Address, share_ports: bool = False) -> None:
+async def serve_gateway(
+    target: str, *, http_address: Address, tls: TlsFiles | None = None, share_port: bool = False
+) -> None:
     """A gateway without a service: every call goes to `target` over one channel. Serves until SIGTERM or SIGINT."""
     stop = _stop_on_signals()
-    async with grpc.aio.insecure_channel(target) as channel:
-        server = gateway(
+    options = (("grpc.service_config", channel_config()),)
+    async with (
+        grpc.aio.secure_channel(target, tls.credentials(), options)
+        if tls
+        else grpc.aio.insecure_channel(target, options)
+    ) as channel:
+        server, bound = _gateway(
             ChannelInvoker(channel),
             http_address,
-            ready=lambda: not stop.is_set() and channel.get_state() != grpc.ChannelConnectivity.TRANSIENT_FAILURE,
+            # The service config asks for health checks, so a service that cannot work is not READY here.
+            ready=lambda: not stop.is_set() and channel.get_state(try_to_connect=True) is ChannelConnectivity.READY,
             media=None,
-            share_ports=share_ports,
+            share_port=share_port,
         )
         await server.start()
-        _log.info("serving", http=str(http_address), target=target)
+        _log.info("serving", http=str(bound), target=target)
         await stop.wait()
-        await server.stop(10.0)
+        await server.stop(GATEWAY_GRACE_SECONDS)
+
+
+def _gateway(
+    invoker: Invoker, address: Address, *, ready: Callable[[], bool], media: Path | None, share_port: bool
+) -> tuple[HttpServer, Address]:
+    """The gateway behind its guard, not started yet, and where it listens."""
+    settings = GatewaySettings()
+    app = create_app(invoker, settings=settings, ready=ready, media_directory=media, extra=docs_routes())
+    sock = listen(address.host, address.port, reuse_port=share_port)
+    return HttpServer(Guard(app, settings), sock, settings), replace(address, port=sock.getsockname()[1])
 
 
 def _stop_on_signals() -> asyncio.Event:
