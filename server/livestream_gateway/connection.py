@@ -1,0 +1,220 @@
+"""One HTTP/1.1 connection: uvicorn's httptools protocol, with bounds on the time and the bytes that a peer may take.
+
+uvicorn alone gives a peer all the time in the world to send a request or to read an answer, keeps whatever arrives,
+and refuses in plain text. Here every connection knows by when its peer must have sent or read more; the server's
+tick asks each one to `enforce` that, which costs less than a timer per request.
+"""
+
+from asyncio import AbstractEventLoop, Transport
+from enum import Enum, auto
+from math import ceil, inf
+from typing import Any
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from starlette.types import ASGIApp
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from livestream_gateway.envelope import FIXED, Answer, Refusal
+from livestream_gateway.settings import GatewaySettings
+
+MAX_TARGET_BYTES = 8 * 1024
+MAX_HEADERS = 64
+MAX_HEADER_BYTES = 16 * 1024
+MAX_PIPELINED = 16
+SLOWEST_READ_BYTES = 16 * 1024  # of what we hold for a peer, it must read so much in every request timeout
+
+
+FIXED.update({408: "Request timeout", 414: "URI too long", 431: "Request header fields too large"})
+_HEADERS_LIMIT = f"there may be at most {MAX_HEADERS} headers, of {MAX_HEADER_BYTES} bytes in all"
+
+
+class ConnectionConfig(Config):
+    """uvicorn's configuration, fixed to what the gateway needs."""
+
+    def __init__(self, app: ASGIApp, settings: GatewaySettings) -> None:
+        super().__init__(
+            app,
+            http=Connection,
+            ws="none",
+            loop="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
+            timeout_keep_alive=ceil(settings.idle_timeout_seconds),
+        )
+        self.settings = settings
+
+
+class Arriving(Enum):
+    """What of a request the peer is sending."""
+
+    NOTHING = auto()
+    HEAD = auto()
+    BODY = auto()
+
+
+class Connection(HttpToolsProtocol):
+    """Bounds what `HttpToolsProtocol` leaves open.
+
+    Times are of the loop's clock, infinity means never. `_arrive_by` is when the rest of a request must be here, or
+    on an idle connection the first byte of the next one; `_read_by` is when the peer must have read more of our answer.
+    """
+
+    config: ConnectionConfig
+
+    def __init__(
+        self,
+        config: ConnectionConfig,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._request_timeout = config.settings.request_timeout_seconds
+        self._idle_timeout = config.settings.idle_timeout_seconds
+        self._arriving = Arriving.NOTHING
+        self._arrive_by = self._read_by = inf
+        self._header_bytes = self._head_received = self._unread = 0
+
+    def enforce(self, now: float) -> None:
+        """Refuse or close if the peer is late; called several times per second."""
+        if now >= self._arrive_by:
+            if self.flow.read_paused:  # it is we who are late: the app, or the answer to an earlier request
+                self._arrive_by = now + self._request_timeout
+            elif self._arriving is Arriving.NOTHING:
+                self.transport.close()
+            else:
+                self._refuse(Refusal(408, "the request took too long to arrive"))
+        if now >= self._read_by and self._unread - self.transport.get_write_buffer_size() < SLOWEST_READ_BYTES:
+            self.transport.abort()
+        elif now >= self._read_by or (self._read_by == inf and self.transport.is_closing()):
+            self._await_reading(now)
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        super().connection_made(transport)
+        self._arrive_by = self.loop.time() + self._request_timeout
+        if len(self.connections) > self.config.settings.max_connections:
+            self._refuse(Refusal(503, "too many connections are open", headers=((b"retry-after", b"1"),)))
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        before, cycle = self._arriving, self.cycle
+        try:
+            self._parse(data)
+            if self._arriving is Arriving.HEAD and before is not Arriving.BODY and self.cycle is cycle:
+                # All of it belongs to one head. `on_header` sees a header when it is whole; the parser keeps the rest.
+                self._head_received += len(data)
+                if self._head_received > MAX_TARGET_BYTES + MAX_HEADER_BYTES:
+                    self._refuse(Refusal(431, _HEADERS_LIMIT))
+        except HttpParserError as error:
+            match error.__context__:
+                case Refusal() as refusal:  # raised below, in a callback of the parser's
+                    self._refuse(refusal)
+                case _:
+                    self._refuse(Refusal(400, "the request must be well-formed HTTP/1.1"))
+
+    def _parse(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except HttpParserUpgrade as upgrade:
+                # Nothing else is spoken here, so the offer of another protocol is ignored (RFC 9110, 7.8). But the
+                # parser has skipped the body and would take it for the next request: it reads the head again, without
+                # the offer.
+                (rest,) = upgrade.args
+                head = [
+                    b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+                ]
+                head += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+                data = b"\r\n".join([*head, b"", data[rest:]])
+                self.parser = HttpRequestParser(self)
+            else:
+                return
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._arriving = Arriving.HEAD
+        self._arrive_by = self.loop.time() + self._request_timeout
+        self._header_bytes = self._head_received = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        if len(self.url) > MAX_TARGET_BYTES:
+            raise Refusal(414, f"the path and query must be at most {MAX_TARGET_BYTES} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._arriving is not Arriving.HEAD:
+            return  # a trailer: nobody has checked it, so it must not join the headers
+        super().on_header(name, value)
+        self._header_bytes += len(name) + len(value) + len(b": \r\n")
+        if self._header_bytes > MAX_HEADER_BYTES or len(self.headers) > MAX_HEADERS:
+            raise Refusal(431, _HEADERS_LIMIT)
+
+    def on_headers_complete(self) -> None:
+        if self.url[:1] != b"/" or b"#" in self.url or not self.url.isascii():
+            raise Refusal(400, "the request target must be a path with an optional query")
+        if len(self.pipeline) == MAX_PIPELINED:
+            raise Refusal(429, f"at most {MAX_PIPELINED} requests may wait for their turn on a connection")
+        if not self.parser.should_upgrade():  # see `_parse`
+            super().on_headers_complete()
+            self._arriving = Arriving.BODY
+
+    def on_message_complete(self) -> None:
+        if self._arriving is Arriving.BODY:
+            super().on_message_complete()
+            self._arriving = Arriving.NOTHING
+            self._arrive_by = self.loop.time() + self._idle_timeout if self.cycle.response_complete else inf
+
+    # What the request's cycle and the transport call.
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._arriving is Arriving.NOTHING and self.cycle.response_complete:
+            self._arrive_by = self.loop.time() + self._idle_timeout
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_reading(self.loop.time())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._read_by = inf
+
+    def _await_reading(self, now: float) -> None:
+        self._unread = self.transport.get_write_buffer_size()
+        self._read_by = now + self._request_timeout
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Answer in the app's place, and close; but requests before this one still get their answers."""
+        self._arrive_by = inf
+        cycle = self.cycle
+        if self._arriving is Arriving.BODY:
+            if not cycle.response_started and not self.pipeline:
+                self._answer(refusal.answer)
+            cycle.disconnected = True
+            cycle.message_event.set()
+        elif cycle is None or cycle.response_complete:
+            self._answer(refusal.answer)
+        else:
+            cycle.keep_alive = False
+            return
+        self.transport.close()
+
+    def _answer(self, answer: Answer) -> None:
+        headers = [
+            *self.server_state.default_headers,
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(answer.body)),
+            (b"connection", b"close"),
+            *answer.headers,
+        ]
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        self.transport.write(b"".join([STATUS_LINE[answer.status], *lines, b"\r\n", answer.body]))
