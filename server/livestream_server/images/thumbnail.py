@@ -59,8 +59,7 @@ def encode_thumbnail(data: bytes) -> bytes:
 
 
 def encode_webp(picture: Image.Image) -> bytes:
-    """The pixels of an RGB or RGBA picture as lossy WebP, and nothing else."""
-    picture.info.clear()  # what Pillow knows of the original: it would write parts of it
+    """The pixels of an RGB or RGBA picture as lossy WebP, and nothing else: Pillow writes no metadata unasked."""
     encoded = BytesIO()
     picture.save(encoded, "WEBP", quality=QUALITY)
     return encoded.getvalue()
