@@ -1,8 +1,7 @@
 """The picture of streams without one."""
 
-from tests.images.pictures import chunks_of, decoded
-
 from livestream_server.images.default import default_thumbnail
+from tests.images.pictures import chunks_of, decoded
 
 
 def test_the_default_thumbnail_is_a_bright_sign_on_a_dark_ground() -> None:

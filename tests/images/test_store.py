@@ -12,7 +12,6 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
-from tests.images.pictures import GREEN, RED, decoded, grainy, plain
 
 from livestream_server.errors import Exhausted, Invalid, Unavailable
 from livestream_server.images import store as store_module
@@ -20,6 +19,7 @@ from livestream_server.images.default import default_thumbnail
 from livestream_server.images.store import ImageQueueFull, MediaNotWritable, Thumbnails
 from livestream_server.images.thumbnail import encode_thumbnail
 from livestream_server.settings import MediaSettings
+from tests.images.pictures import GREEN, RED, decoded, grainy, plain
 
 BASE = "https://media.example.com/pictures"
 

@@ -10,6 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
+
+from livestream_server.errors import Invalid
+from livestream_server.images.thumbnail import MAX_BYTES, MAX_SCANS, encode_thumbnail
 from tests.images.pictures import (
     BLUE,
     GREEN,
@@ -31,9 +34,6 @@ from tests.images.pictures import (
     swapped_profile,
     webp_claiming,
 )
-
-from livestream_server.errors import Invalid
-from livestream_server.images.thumbnail import MAX_BYTES, MAX_SCANS, encode_thumbnail
 
 TYPE = "must be a JPEG, PNG or WebP picture"
 BYTES = "must be at most 5 MiB"
