@@ -244,11 +244,14 @@ async def test_a_caller_who_gives_up_does_not_take_the_answer_from_the_others(is
 
 async def test_a_key_set_that_cannot_be_used_stops_the_start(issuer: Issuer, clock: Clock) -> None:
     """The service would start and refuse everybody; the address may hold a password."""
-    for document in (b"<html>", b'{"keys": []}', json.dumps({"keys": [published(EC_KEY, "x", "ES256")]}).encode()):
-        issuer.document = document
-        with pytest.raises(UnusableKeys, match=r"^JWT_JWKS_URL ") as refusal:
-            await started(issuer, clock)
-        assert issuer.url not in str(refusal.value)
+    other_curve = published(ec.generate_private_key(ec.SECP384R1()), "x", "ES384")
+    for keys in ([], [published(RSA_KEY, "x", "RS256")], [other_curve]):
+        issuer.publish(*keys)
+        with pytest.raises(UnusableKeys, match="^JWT_JWKS_URL publishes no key that fits ES256$"):
+            await started(issuer, clock, "ES256")
+    issuer.document = b"<html>"
+    with pytest.raises(UnusableKeys, match="^JWT_JWKS_URL does not answer with a key set$"):
+        await started(issuer, clock)
 
 
 async def test_an_issuer_that_cannot_be_reached_stops_the_start(issuer: Issuer, clock: Clock) -> None:

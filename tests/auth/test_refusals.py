@@ -225,7 +225,8 @@ async def test_without_an_audience_of_ours_a_token_for_someone_is_refused(clock:
     """RFC 7519, section 4.1.3: in development, tokens of other services would be let in."""
     authenticator = Authenticator(settings(audience=None), clock=clock)
     await authenticator.start()
-    assert await cause_of_refusal(authenticator, bearer(token())) == "wrong_audience"
+    for audience in (AUDIENCE, [AUDIENCE], [], None, [None]):
+        assert await cause_of_refusal(authenticator, bearer(token(aud=audience))) == "wrong_audience"
     assert (await authenticator.authenticate(bearer(token(aud=ABSENT)))).id == PERSON
 
 

@@ -80,6 +80,21 @@ async def test_the_oldest_leaves_when_it_is_full(
     assert len(verifications) == 5
 
 
+async def test_a_token_that_is_verified_anew_is_the_newest(
+    authenticator: Authenticator, clock: Clock, monkeypatch: pytest.MonkeyPatch, verifications: list[str]
+) -> None:
+    """A busy caller's token would leave at once, because it was first seen long ago."""
+    monkeypatch.setattr(verified, "MAX_ENTRIES", 2)
+    busy, idle, other = (f"Bearer {token(jti=name)}" for name in ("busy", "idle", "other"))
+    await authenticator.authenticate(busy)
+    await authenticator.authenticate(idle)
+    clock.now += 60
+    await authenticator.authenticate(busy)
+    await authenticator.authenticate(other)
+    await authenticator.authenticate(busy)
+    assert len(verifications) == 4
+
+
 async def test_what_is_remembered_is_not_the_token(authenticator: Authenticator) -> None:
     """A crash dump would hold working tokens."""
     await authenticator.authenticate(f"Bearer {token()}")

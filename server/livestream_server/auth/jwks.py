@@ -104,7 +104,7 @@ def _usable(document: Mapping[str, Any], algorithms: Sequence[str]) -> dict[str,
             if jwk.get("alg") in (None, algorithm):
                 try:
                     key = bound(jwk, algorithm)
-                except (PyJWTError, TypeError):
+                except PyJWTError:
                     continue
                 keys.setdefault(jwk["kid"], {}).setdefault(algorithm, key)
     return keys

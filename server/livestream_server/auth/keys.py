@@ -42,7 +42,7 @@ class StaticKeys:
 def bound(jwk: dict[str, Any], algorithm: str) -> PyJWK:
     """A public or shared key (RFC 7517), for one algorithm only.
 
-    Raises InvalidKeyError or TypeError if the key's type, curve or length (RFC 7518: HMAC as long as the hash,
+    Raises InvalidKeyError if the key's type, curve or length (RFC 7518: HMAC as long as the hash,
     RSA 2,048 bits) does not fit the algorithm, or if it is a private key.
     """
     if "d" in jwk:

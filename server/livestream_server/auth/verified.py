@@ -23,7 +23,7 @@ class VerifiedTokens:
             caller, until = entry
             if now < until:
                 return caller
-            del self._entries[digest]
+            del self._entries[digest]  # so that it comes back as the newest
         return None
 
     def put(self, digest: bytes, caller: Caller, expires: float, now: float) -> None:
