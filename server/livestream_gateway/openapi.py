@@ -181,9 +181,11 @@ def _parameter(field: FieldDescriptor, place: str, schemas: Schemas) -> Schema:
 
 def _request_body(name: str, message: Descriptor, fields: list[FieldDescriptor], schemas: Schemas) -> Schema:
     as_json = schemas.component(name, lambda: schemas.fields(message, fields, Way.JSON))
-    # A body that works when it is sent as it stands, unlike one of every optional field.
+    content: Schema = {"application/json": {"schema": as_json}}
+    # A body that can be sent as it stands, unlike what tools make up of every optional field.
     example = {field.json_name: example_of(field) for field in fields if example_of(field) is not None}
-    content: Schema = {"application/json": {"schema": as_json, "example": example}}
+    if all(field.json_name in example for field in fields if is_required(field)):
+        content["application/json"]["example"] = example
     if any(field.type == FieldDescriptor.TYPE_BYTES for field in fields):
         content = {"multipart/form-data": {"schema": schemas.fields(message, fields, Way.FORM)}} | content
     return {"required": any(map(is_required, fields)), "content": content}

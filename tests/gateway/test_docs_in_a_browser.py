@@ -71,10 +71,13 @@ class ApiPage:
         self._click(f"#operations-LiveStream-{operation_id} .opblock-summary-control")
 
     def fill(self, field: str, value: str) -> None:
-        self._find(f"tr[data-property-name='{field}'] input").send_keys(value)
+        self._replace(f"tr[data-property-name='{field}'] input", value)
+
+    def attach(self, field: str, file: Path) -> None:
+        self._find(f"tr[data-property-name='{field}'] input[type=file]").send_keys(str(file))
 
     def write_body(self, body: object) -> None:
-        self._find("textarea.body-param__text").send_keys(Keys.CONTROL, "a", Keys.NULL, json.dumps(body))
+        self._replace("textarea.body-param__text", json.dumps(body))
 
     def execute(self, operation_id: str) -> dict[str, Any]:
         """Press the button; the envelope as the page shows it."""
@@ -82,6 +85,9 @@ class ApiPage:
         self._click(f"{within} .execute")
         shown: dict[str, Any] = json.loads(self._find(f"{within} .live-responses-table code").text)
         return shown
+
+    def _replace(self, selector: str, value: str) -> None:
+        self._find(selector).send_keys(Keys.CONTROL, "a", Keys.NULL, value)
 
     def _find(self, selector: str) -> WebElement:
         return self._wait.until(expected.visibility_of_element_located((By.CSS_SELECTOR, selector)))
@@ -102,7 +108,7 @@ async def test_a_person_creates_and_joins_a_stream_on_the_api_page(
         page.authorize(live_service.token("ayse"))
         page.open("createStream")
         page.fill("title", "Yeni ürün tanıtımı")
-        page.fill("thumbnail", str(picture))
+        page.attach("thumbnail", picture)
         created = page.execute("createStream")
         page.open("createStream")  # closes it
         page.open("joinStreamAsCreator")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from livestream_gateway.contract import Route, every_route
@@ -121,6 +122,20 @@ def test_every_field_that_a_caller_decides_is_somewhere_in_the_request(route: Ro
     if "request_id" in route.rpc.method.input_type.fields_by_name:
         asked.add("Idempotency-Key")
     assert places == asked | {"X-Request-Id"}
+
+
+@routes
+def test_every_example_of_a_body_is_a_valid_one(route: Route) -> None:
+    """The page offers the example for sending, so it must not be refused for its shape."""
+    for content in operation_of(route).get("requestBody", {"content": {}})["content"].values():
+        schema = resolved(content["schema"])
+        if "example" in content:
+            assert set(schema.get("required", ())) <= set(content["example"]) <= set(schema["properties"])
+    components = openapi_document()["components"]
+    for schema in components["schemas"].values():
+        for described in schema.get("properties", {}).values():
+            for example in described.get("examples", ()):
+                OAS31Validator(described | {"components": components}).validate(example)
 
 
 def test_every_schema_and_property_has_words() -> None:
