@@ -46,36 +46,36 @@ class Case:
 
 
 def rtc_007(case: Case) -> str:
-    with _still(case):
+    with still(case):
         return RtcTokenBuilder2.build_token_with_uid(
             APP_ID, CERTIFICATE, case.channel, case.uid, case.role, case.life, case.life
         )
 
 
 def rtm_007(case: Case) -> str:
-    with _still(case):
+    with still(case):
         return RtmTokenBuilder2.build_token(APP_ID, CERTIFICATE, case.user_id, case.life)
 
 
 def both_007(case: Case) -> str:
     rtc = (case.channel, case.uid, case.role, *(case.life,) * 5)
-    with _still(case):
+    with still(case):
         return RtcTokenBuilder2.build_token_with_rtm2(APP_ID, CERTIFICATE, *rtc, case.user_id, case.life)
 
 
 def rtc_006(case: Case) -> str:
     asked = (case.channel, case.uid, case.role, case.ends)
-    with _still(case):
+    with still(case):
         return LegacyRtcTokenBuilder.buildTokenWithUid(APP_ID, CERTIFICATE, *asked)
 
 
 def rtm_006(case: Case) -> str:
-    with _still(case):
+    with still(case):
         return LegacyRtmTokenBuilder.buildToken(APP_ID, CERTIFICATE, case.user_id, 1, case.ends)
 
 
 @contextmanager
-def _still(case: Case) -> Iterator[None]:
+def still(case: Case) -> Iterator[None]:
     clock = SimpleNamespace(time=lambda: float(case.issued_at))
     generator = SimpleNamespace(randint=lambda low, high: case.salt)
     with ExitStack() as patches:

@@ -30,6 +30,7 @@ from livestream_agora.access_token2 import (
     encode,
 )
 from livestream_agora.inspection import inspect
+from livestream_agora.packing import is_hex_32
 from livestream_server.settings import AgoraSettings
 
 MAX_UID = 2**31 - 1  # Agora's pages disagree on whether the upper half of 32 bits may be used
@@ -39,7 +40,6 @@ MIN_LIFE, MAX_LIFE = timedelta(minutes=2), timedelta(days=1)  # Agora warns 30 s
 _CHANNEL = re.compile(r"(?! *\Z)[a-zA-Z0-9 !#$%&()+\-:;<=.>?@\[\]^_{}|~,]{1,63}")
 # Visible ASCII but `*`. (https://docs.agora.io/en/signaling/reference/limitations)
 _USER_ID = re.compile(r"[!-)+-~]{1,64}")
-_HEX_32 = re.compile(r"[0-9a-fA-F]{32}")
 
 _AUDIENCE = (JOIN_CHANNEL,)
 _PUBLISHER = (JOIN_CHANNEL, PUBLISH_AUDIO, PUBLISH_VIDEO, PUBLISH_DATA)
@@ -105,7 +105,7 @@ def token_issuer(settings: AgoraSettings) -> TokenIssuer:
     certificate = settings.app_certificate.get_secret_value()
     life = timedelta(seconds=settings.token_life_seconds)
     for name, value in (("AGORA_APP_ID", settings.app_id), ("AGORA_APP_CERTIFICATE", certificate)):
-        if not _HEX_32.fullmatch(value):
+        if not is_hex_32(value):
             raise UnusableAgoraSettings(name, "must be 32 hexadecimal digits")
     if certificate.lower() == settings.app_id.lower():
         raise UnusableAgoraSettings("AGORA_APP_CERTIFICATE", "must not be the App ID, which every client knows")
