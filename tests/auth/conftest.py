@@ -1,7 +1,7 @@
 import pytest
-from tests.auth.forging import Clock, settings
 
 from livestream_server.auth.jwt import Authenticator
+from tests.auth.forging import Clock, settings
 
 
 @pytest.fixture

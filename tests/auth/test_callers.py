@@ -7,6 +7,10 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from livestream_server.auth.caller import Caller
+from livestream_server.auth.jwt import Authenticator
+from livestream_server.auth.minting import mint
 from tests.auth.forging import (
     ABSENT,
     AUDIENCE,
@@ -23,10 +27,6 @@ from tests.auth.forging import (
     signed,
     token,
 )
-
-from livestream_server.auth.caller import Caller
-from livestream_server.auth.jwt import Authenticator
-from livestream_server.auth.minting import mint
 
 RSA_KEY = rsa.generate_private_key(65537, 2048)
 PRIVATE_KEYS: dict[str, Any] = {

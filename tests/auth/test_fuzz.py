@@ -5,11 +5,11 @@ from typing import Any
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tests.auth.forging import NOW, PERSON, claims, encoded, signed
 
 from livestream_server.auth.caller import Caller
 from livestream_server.auth.jwt import Authenticator
 from livestream_server.errors import Unauthenticated
+from tests.auth.forging import NOW, PERSON, claims, encoded, signed
 
 many = settings(
     max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

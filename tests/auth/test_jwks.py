@@ -10,12 +10,12 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from tests.auth.forging import NOW, PERSON, SECRET, Clock, cause_of_refusal, claims, settings, signed
 
 from livestream_server.auth import jwks
 from livestream_server.auth.jwt import Authenticator
 from livestream_server.auth.keys import UnusableKeys
 from livestream_server.errors import Unauthenticated, Unavailable
+from tests.auth.forging import NOW, PERSON, SECRET, Clock, cause_of_refusal, claims, settings, signed
 
 RSA_KEY = rsa.generate_private_key(65537, 2048)
 RSA_OTHER = rsa.generate_private_key(65537, 2048)
@@ -247,10 +247,10 @@ async def test_a_key_set_that_cannot_be_used_stops_the_start(issuer: Issuer, clo
     other_curve = published(ec.generate_private_key(ec.SECP384R1()), "x", "ES384")
     for keys in ([], [published(RSA_KEY, "x", "RS256")], [other_curve]):
         issuer.publish(*keys)
-        with pytest.raises(UnusableKeys, match="^JWT_JWKS_URL publishes no key that fits ES256$"):
+        with pytest.raises(UnusableKeys, match=r"^JWT_JWKS_URL publishes no key that fits ES256$"):
             await started(issuer, clock, "ES256")
     issuer.document = b"<html>"
-    with pytest.raises(UnusableKeys, match="^JWT_JWKS_URL does not answer with a key set$"):
+    with pytest.raises(UnusableKeys, match=r"^JWT_JWKS_URL does not answer with a key set$"):
         await started(issuer, clock)
 
 

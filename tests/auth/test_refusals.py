@@ -7,6 +7,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from livestream_server.auth.jwt import Authenticator
 from tests.auth.forging import (
     ABSENT,
     AUDIENCE,
@@ -24,8 +26,6 @@ from tests.auth.forging import (
     signed,
     token,
 )
-
-from livestream_server.auth.jwt import Authenticator
 
 GOOD = token()
 HEADER = {"alg": "HS256", "typ": "JWT"}

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from jwt import PyJWS
-from tests.auth.forging import NOW, PERSON, Clock, cause_of_refusal, token
 
 from livestream_server.auth import verified
 from livestream_server.auth.jwt import Authenticator
+from tests.auth.forging import NOW, PERSON, Clock, cause_of_refusal, token
 
 
 @pytest.fixture
