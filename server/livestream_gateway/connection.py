@@ -7,6 +7,7 @@ tick asks each one to `enforce` that, which costs less than a timer per request.
 
 from asyncio import AbstractEventLoop, Transport
 from enum import Enum, auto
+from itertools import chain
 from math import ceil, inf
 from typing import Any
 
@@ -16,7 +17,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from livestream_gateway.envelope import FIXED, Answer, Refusal
+from livestream_gateway.envelope import Answer, Refusal
 from livestream_gateway.settings import GatewaySettings
 
 MAX_TARGET_BYTES = 8 * 1024
@@ -26,7 +27,6 @@ MAX_PIPELINED = 16
 SLOWEST_READ_BYTES = 16 * 1024  # of what we hold for a peer, it must read so much in every request timeout
 
 
-FIXED.update({408: "Request timeout", 414: "URI too long", 431: "Request header fields too large"})
 _HEADERS_LIMIT = f"there may be at most {MAX_HEADERS} headers, of {MAX_HEADER_BYTES} bytes in all"
 
 
@@ -59,6 +59,9 @@ class Arriving(Enum):
     BODY = auto()
 
 
+_NOTHING, _HEAD, _BODY = Arriving  # Python 3.11 takes its time over `Arriving.HEAD`, and a request asks a dozen times
+
+
 class Connection(HttpToolsProtocol):
     """Bounds what `HttpToolsProtocol` leaves open.
 
@@ -78,16 +81,16 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._request_timeout = config.settings.request_timeout_seconds
         self._idle_timeout = config.settings.idle_timeout_seconds
-        self._arriving = Arriving.NOTHING
+        self._arriving = _NOTHING
         self._arrive_by = self._read_by = inf
-        self._header_bytes = self._head_received = self._unread = 0
+        self._head_received = self._unread = 0
 
     def enforce(self, now: float) -> None:
         """Refuse or close if the peer is late; called several times per second."""
         if now >= self._arrive_by:
             if self.flow.read_paused:  # it is we who are late: the app, or the answer to an earlier request
                 self._arrive_by = now + self._request_timeout
-            elif self._arriving is Arriving.NOTHING:
+            elif self._arriving is _NOTHING:
                 self.transport.close()
             else:
                 self._refuse(Refusal(408, "the request took too long to arrive"))
@@ -107,8 +110,8 @@ class Connection(HttpToolsProtocol):
         before, cycle = self._arriving, self.cycle
         try:
             self._parse(data)
-            if self._arriving is Arriving.HEAD and before is not Arriving.BODY and self.cycle is cycle:
-                # All of it belongs to one head. `on_header` sees a header when it is whole; the parser keeps the rest.
+            if self._arriving is _HEAD and before is not _BODY and self.cycle is cycle:
+                # All of it belongs to one head, which is judged when it is whole and kept until then.
                 self._head_received += len(data)
                 if self._head_received > MAX_TARGET_BYTES + MAX_HEADER_BYTES:
                     self._refuse(Refusal(431, _HEADERS_LIMIT))
@@ -141,43 +144,40 @@ class Connection(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._arriving = Arriving.HEAD
+        self._arriving = _HEAD
         self._arrive_by = self.loop.time() + self._request_timeout
-        self._header_bytes = self._head_received = 0
-
-    def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        if len(self.url) > MAX_TARGET_BYTES:
-            raise Refusal(414, f"the path and query must be at most {MAX_TARGET_BYTES} bytes")
+        self._head_received = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._arriving is not Arriving.HEAD:
-            return  # a trailer: nobody has checked it, so it must not join the headers
-        super().on_header(name, value)
-        self._header_bytes += len(name) + len(value) + len(b": \r\n")
-        if self._header_bytes > MAX_HEADER_BYTES or len(self.headers) > MAX_HEADERS:
-            raise Refusal(431, _HEADERS_LIMIT)
+        if self._arriving is _HEAD:
+            super().on_header(name, value)
+        # Else it is a trailer. Nobody would check it, so it does not join the headers (RFC 9110, 6.5.1).
 
     def on_headers_complete(self) -> None:
+        if len(self.url) > MAX_TARGET_BYTES:
+            raise Refusal(414, f"the path and query must be at most {MAX_TARGET_BYTES} bytes")
         if self.url[:1] != b"/" or b"#" in self.url or not self.url.isascii():
             raise Refusal(400, "the request target must be a path with an optional query")
+        count = len(self.headers)
+        if count > MAX_HEADERS or sum(map(len, chain.from_iterable(self.headers))) + 4 * count > MAX_HEADER_BYTES:
+            raise Refusal(431, _HEADERS_LIMIT)
         if len(self.pipeline) == MAX_PIPELINED:
             raise Refusal(429, f"at most {MAX_PIPELINED} requests may wait for their turn on a connection")
         if not self.parser.should_upgrade():  # see `_parse`
             super().on_headers_complete()
-            self._arriving = Arriving.BODY
+            self._arriving = _BODY
 
     def on_message_complete(self) -> None:
-        if self._arriving is Arriving.BODY:
+        if self._arriving is _BODY:
             super().on_message_complete()
-            self._arriving = Arriving.NOTHING
+            self._arriving = _NOTHING
             self._arrive_by = self.loop.time() + self._idle_timeout if self.cycle.response_complete else inf
 
     # What the request's cycle and the transport call.
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._arriving is Arriving.NOTHING and self.cycle.response_complete:
+        if self._arriving is _NOTHING and self.cycle.response_complete:
             self._arrive_by = self.loop.time() + self._idle_timeout
 
     def pause_writing(self) -> None:
@@ -196,7 +196,7 @@ class Connection(HttpToolsProtocol):
         """Answer in the app's place, and close; but requests before this one still get their answers."""
         self._arrive_by = inf
         cycle = self.cycle
-        if self._arriving is Arriving.BODY:
+        if self._arriving is _BODY:
             if not cycle.response_started and not self.pipeline:
                 self._answer(refusal.answer)
             cycle.disconnected = True
