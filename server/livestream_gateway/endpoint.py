@@ -32,7 +32,7 @@ class Endpoint:
     def __init__(self, route: Route) -> None:
         self.route = route
         message = route.rpc.method.input_type
-        self._request = Reader(message)
+        self._request = Reader(message, {*route.fixed, *route.variables})
         self._part = route.body if route.body != "*" else ""
         self._body = self._request.inner(self._part) if self._part else self._request
         has_file = any(each.type == FieldDescriptor.TYPE_BYTES for each in message.fields)
@@ -43,7 +43,7 @@ class Endpoint:
     async def message(
         self, headers: RequestHeaders, query: bytes, variables: Mapping[str, str], receive: Receive
     ) -> Message:
-        """The request. What the path says wins over header, body and query.
+        """The request. What the path decides is not even looked for elsewhere; a header wins over the body.
 
         Raises Refusal (400, 413, 415) or ClientGone.
         """

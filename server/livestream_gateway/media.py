@@ -24,6 +24,9 @@ def media(directory: Path) -> ASGIApp:
     """
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            await respond(scope, send, Refusal(405, headers=((b"allow", b"GET, HEAD"),)).answer)
+            return
         key = _KEY.fullmatch(scope["path"].removeprefix(PREFIX))
         path = directory / key[0] if key else None
         found = await asyncio.to_thread(_regular_file, path) if path else None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from livestream_gateway.endpoint import Endpoint
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
+_SPECIAL = re.compile(r"[{}*]")
 _NONE: Mapping[str, str] = {}
 
 ByVerb = dict[str, Endpoint]
@@ -34,7 +35,7 @@ class Router:
         templates: dict[str, ByVerb] = {}
         for endpoint in endpoints:
             path = endpoint.route.path
-            verbs = (templates if "{" in path else self._literal).setdefault(path, {})
+            verbs = (templates if _SPECIAL.search(path) else self._literal).setdefault(path, {})
             verbs[endpoint.route.verb] = endpoint
             if endpoint.route.verb == "GET":
                 verbs["HEAD"] = endpoint
@@ -64,7 +65,7 @@ def _pattern(path: str) -> re.Pattern[str]:
     segments = []
     for segment in path.split("/"):
         variable = _VARIABLE.fullmatch(segment)
-        if not variable and re.search(r"[{}*:]", segment):
+        if not variable and _SPECIAL.search(segment):
             raise ValueError(f"unsupported path template: {path}")
         segments.append(f"(?P<{variable[1]}>[^/]+)" if variable else re.escape(segment))
     return re.compile("/".join(segments))

@@ -7,7 +7,7 @@ is reported under its public name, all of it at once. What a value means is the 
 import math
 import re
 from base64 import b64decode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -43,17 +43,20 @@ _DECIMAL = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,20})?")
 
 
 class Reader:
-    """Takes in one kind of message. The results are keyword arguments for its constructor."""
+    """Takes in one kind of message. The results are keyword arguments for its constructor.
 
-    def __init__(self, message: Descriptor) -> None:
-        self._fields = {each.json_name: _Field(each) for each in message.fields}
-        self._by_proto_name = {each.name: each.json_name for each in message.fields}
+    The fields of `decided`, named as in the proto, are as unknown to JSON and texts as a name that does not exist.
+    """
+
+    def __init__(self, message: Descriptor, decided: Collection[str] = ()) -> None:
+        self._all = {each.name: _Field(each) for each in message.fields}
+        self._open = {each.public: each for name, each in self._all.items() if name not in decided}
 
     def json(self, value: Mapping[str, Any], wrong: Wrong, at: str = "") -> dict[str, Any]:
         """The fields that a JSON object sets."""
         found = {}
         for name, given in value.items():
-            field = self._fields.get(name)
+            field = self._open.get(name)
             if field and given is not None:
                 found[field.name] = field.json(given, f"{at}.{name}" if at else name, wrong)
         return found
@@ -65,11 +68,11 @@ class Reader:
         """
         given: dict[str, list[str | bytes]] = {}
         for name, value in pairs:
-            if name in self._fields:
+            if name in self._open:
                 given.setdefault(name, []).append(value)
         found = {}
         for name, values in given.items():
-            field = self._fields[name]
+            field = self._open[name]
             value = field.text(values, name, wrong)
             if value is not None:
                 found[field.name] = value
@@ -77,15 +80,15 @@ class Reader:
 
     def inner(self, name: str) -> "Reader":
         """The reader of a field, named as in the proto, that is a message."""
-        message = self._fields[self._by_proto_name[name]].descriptor.message_type
+        message = self._all[name].descriptor.message_type
         if message is None:
             raise ValueError(f"{name} is not a message")
         return Reader(message)
 
     def variable(self, name: str, text: str, wrong: Wrong) -> Any:
         """The value of one field, named as in the proto, from a path."""
-        public = self._by_proto_name[name]
-        return self._fields[public].text([text], public, wrong)
+        field = self._all[name]
+        return field.text([text], field.public, wrong)
 
 
 class _Field:
@@ -93,6 +96,7 @@ class _Field:
 
     def __init__(self, field: FieldDescriptor) -> None:
         self.name = field.name
+        self.public = field.json_name
         self.descriptor = field
         self._repeated = field.is_repeated and not _is_map(field)
         self._is_text = field.cpp_type == FieldDescriptor.CPPTYPE_STRING or field.enum_type is not None
