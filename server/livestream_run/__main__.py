@@ -16,6 +16,7 @@ from livestream_run import addresses, metrics
 from livestream_run.addresses import Address
 from livestream_run.dev.errors import DevError
 from livestream_run.workers import BROKEN_SETTINGS, supervise
+from livestream_server.errors import CannotStart, DatabaseUnreachable
 from livestream_server.settings import Settings
 
 
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DevError as error:
         print(error, file=sys.stderr)
         return 1
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, CannotStart) as error:
         print(f"livestream-server: {error}", file=sys.stderr)
     return BROKEN_SETTINGS
 
@@ -131,9 +132,10 @@ def _worker(settings: Settings | None, work: Callable[[], Coroutine[Any, Any, No
         logs.configure(settings)
     try:
         uvloop.run(work())
-    except (OSError, ValueError) as error:
+    except (OSError, CannotStart) as error:
         print(f"livestream-server: {error}", file=sys.stderr)
-        return BROKEN_SETTINGS
+        # A database may come: whoever supervises us tries again.
+        return 1 if isinstance(error, DatabaseUnreachable) else BROKEN_SETTINGS
     return 0
 
 

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from pymongo.monitoring import CommandListener
 
 from livestream.v1.access_service_pb2_grpc import add_AccessServiceServicer_to_server
 from livestream.v1.live_stream_service_pb2_grpc import add_LiveStreamServiceServicer_to_server
@@ -47,13 +46,13 @@ async def open_service(
     settings: Settings,
     *,
     clock: Callable[[], datetime] = utc_now,
-    listeners: Sequence[CommandListener] = (),
+    listeners: Sequence[mongo.CommandListener] = (),
     on_ready: Callable[[bool], Any] | None = None,
 ) -> AsyncIterator[Service]:
     """Build the service on its database; close everything at the end.
 
-    `on_ready` is awaited with True or False whenever the database comes or goes. Raises a pymongo error if the
-    database cannot be reached at the start, and ValueError or OSError, naming the setting, for one that cannot work.
+    `on_ready` is awaited with True or False whenever the database comes or goes. Raises UnusableSetting for a setting
+    that cannot work, and DatabaseUnreachable if the database does not answer at the start.
     """
     tokens = token_issuer(settings.agora)
     auth = Authenticator(settings.jwt)
@@ -64,8 +63,9 @@ async def open_service(
         people = People(database, cache_seconds=settings.people_cache_seconds)
         await auth.start()
         await thumbnails.start()
-        await streams.prepare()
-        await seats.prepare()
+        with failures.at_start():
+            await streams.prepare()
+            await seats.prepare()
 
         registry = Registry(
             Guards(

@@ -14,6 +14,18 @@ from typing import ClassVar
 DOMAIN = "livestream.v1"
 
 
+class CannotStart(Exception):
+    """Why the service does not start: a sentence for its operator, without any setting's value."""
+
+
+class UnusableSetting(CannotStart):
+    """A setting that is well-formed and still cannot work. The message names it and says why."""
+
+
+class DatabaseUnreachable(CannotStart):
+    """The database does not answer; it may later."""
+
+
 class ServiceError(Exception):
     """A failure that the caller is told about: `str(error)` is written for them."""
 

@@ -8,10 +8,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import InvalidKeyError, PyJWK, get_algorithm_by_name
 
+from livestream_server.errors import UnusableSetting
 from livestream_server.settings import JwtSettings
 
 
-class UnusableKeys(Exception):
+class UnusableKeys(UnusableSetting):
     """The keys cannot be used as configured: says which setting and why, without its value."""
 
 

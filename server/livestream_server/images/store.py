@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import LocalStore, S3Store
 
-from livestream_server.errors import Exhausted, Unavailable
+from livestream_server.errors import Exhausted, Unavailable, UnusableSetting
 from livestream_server.images.default import default_thumbnail
 from livestream_server.images.thumbnail import encode_thumbnail
 from livestream_server.settings import MediaSettings
@@ -39,7 +39,7 @@ class ImageQueueFull(Exhausted):
         super().__init__("too many pictures are being processed; try again later")
 
 
-class MediaNotWritable(RuntimeError):
+class MediaNotWritable(UnusableSetting):
     """The place that the settings name for pictures cannot be written. The message names the setting, not its value."""
 
 

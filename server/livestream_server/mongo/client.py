@@ -11,6 +11,8 @@ from pymongo.write_concern import WriteConcern
 
 from livestream_server.settings import MongoSettings
 
+__all__ = ["READ_CONCERN", "WRITE_CONCERN", "CommandListener", "Database", "Document", "connect", "database"]
+
 Document = dict[str, Any]
 Database = AsyncDatabase[Document]
 

@@ -1,11 +1,19 @@
 """What the driver's exceptions mean to a caller, and how a call's deadline reaches the driver."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import pymongo
-from pymongo.errors import ConnectionFailure, NetworkTimeout, PyMongoError
+from pymongo.errors import ConnectionFailure, NetworkTimeout, OperationFailure, PyMongoError
 
-from livestream_server.errors import DeadlineExceeded, Exhausted, ServiceError, Unavailable
+from livestream_server.errors import (
+    DatabaseUnreachable,
+    DeadlineExceeded,
+    Exhausted,
+    ServiceError,
+    Unavailable,
+    UnusableSetting,
+)
 
 
 class DatabaseOverloaded(Exhausted):
@@ -26,6 +34,20 @@ def as_service_error(error: Exception) -> ServiceError | None:
     if isinstance(error, ConnectionFailure) and not isinstance(error, NetworkTimeout):
         return Unavailable()
     return DeadlineExceeded() if error.timeout else None
+
+
+@contextmanager
+def at_start() -> Iterator[None]:
+    """Turn what the driver raises into one sentence without the connection string.
+
+    Raises UnusableSetting for what no waiting will mend, such as a wrong password; DatabaseUnreachable otherwise.
+    """
+    try:
+        yield
+    except OperationFailure as error:
+        raise UnusableSetting(f"MONGODB_URI: the database refuses to create the indexes (code {error.code})") from error
+    except PyMongoError as error:
+        raise DatabaseUnreachable("MONGODB_URI: the database does not answer") from error
 
 
 def deadline(seconds: float) -> AbstractContextManager[None]:
