@@ -1,6 +1,6 @@
 """What both token formats are made of: little-endian numbers, and bytes behind their length."""
 
-import base64
+import binascii
 import re
 import struct
 
@@ -31,7 +31,7 @@ def unpack_base64(text: str) -> bytes:
     if len(text) > MAX_TOKEN_CHARACTERS:
         raise TokenFormatError(f"a token has at most {MAX_TOKEN_CHARACTERS} characters")
     try:
-        return base64.b64decode(text, validate=True)
+        return binascii.a2b_base64(text, strict_mode=True)
     except ValueError as error:
         raise TokenFormatError("the part behind the version is not base64") from error
 

@@ -1,6 +1,7 @@
 """Reading 006 tokens, which `agora-token-builder` makes."""
 
 import base64
+import struct
 
 import pytest
 from hypothesis import example, given, settings
@@ -69,9 +70,33 @@ def test_any_other_string_is_refused_with_one_kind_of_error(text: str) -> None:
         decode(text)
 
 
-def test_bytes_behind_the_end_are_refused() -> None:
-    """Two different strings would be the same token."""
-    token = vendor.rtc_006(Case())
-    content = base64.b64decode(token[35:])
-    with pytest.raises(TokenFormatError, match="after its end"):
-        decode(token[:35] + base64.b64encode(content + b"x").decode())
+TOKEN = vendor.rtc_006(Case())
+CONTENT = base64.b64decode(TOKEN[35:])
+MESSAGE_AT = 2 + 32 + 4 + 4  # behind signature and checksums
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("007" + TOKEN[3:], "does not start with 006"),
+        (TOKEN.replace("9", "x"), "App ID"),
+        (TOKEN + "=", "not base64"),
+        (TOKEN[:35] + "A" * 4097, "at most 4096 characters"),
+        (START + base64.b64encode(CONTENT[:-1]).decode(), "too early"),
+        (START + base64.b64encode(CONTENT + b"x").decode(), "after its end"),
+        (
+            START
+            + base64.b64encode(
+                CONTENT[:MESSAGE_AT]
+                + struct.pack("<H", len(CONTENT) - MESSAGE_AT - 2 + 1)
+                + CONTENT[MESSAGE_AT + 2 :]
+                + b"x"
+            ).decode(),
+            "after its end",
+        ),
+    ],
+)
+def test_a_refusal_says_what_is_wrong(text: str, why: str) -> None:
+    """A person who copied a token badly would not see how; or two strings would be the same token."""
+    with pytest.raises(TokenFormatError, match=why):
+        decode(text)

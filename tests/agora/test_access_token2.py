@@ -233,3 +233,33 @@ def test_a_zlib_bomb_is_not_inflated() -> None:
         decode(bomb)
     with pytest.raises(TokenFormatError, match="too long"):
         decode(packed(b"\0" * (MAX_CONTENT_BYTES + 1)))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("008" + RECORDED[3:], "does not start with 007"),
+        ("007" + "A" * 4097, "at most 4096 characters"),
+        (RECORDED + "=", "not base64"),
+        ("007" + base64.b64encode(b"plain").decode(), "not zlib"),
+        ("007" + base64.b64encode(zlib.compress(inflated(RECORDED))[:-1]).decode(), "cut off"),
+        ("007" + base64.b64encode(zlib.compress(inflated(RECORDED)) + b"x").decode(), "followed by something else"),
+        (packed(inflated(RECORDED) + b"x"), "after its end"),
+        (packed(inflated(RECORDED)[:-1]), "too early"),
+        (packed(HEAD + struct.pack("<HHH", 1, 5, 0)), "service 5"),
+        (packed(HEAD.replace(b"a", b"x") + struct.pack("<H", 0)), "App ID"),
+        (packed(HEAD + struct.pack("<HHHH2s", 1, 2, 0, 2, b"\xff\xfe")), "UTF-8"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong(text: str, why: str) -> None:
+    """A person who copied a token badly would not see how; or two strings would be the same token."""
+    with pytest.raises(TokenFormatError, match=why):
+        decode(text)
+
+
+def test_privileges_are_sorted_as_the_vendor_sorts_them() -> None:
+    """The order in which rights are named would change the token."""
+    case = Case()
+    rights = dict.fromkeys((4, 2, 1, 3), case.life)
+    ours = token(case, Rtc(case.channel, str(case.uid), rights))
+    assert encode(ours, CERTIFICATE, vendor_bytes=True) == vendor.rtc_007(case)
