@@ -133,6 +133,16 @@ async def test_a_body_over_the_limit_is_413(
     assert start["status"] == 413
 
 
+@pytest.mark.parametrize("unit", [b"[],", b'{"a":1},', b"1.1,", b'"",', b"1,"])
+async def test_a_long_body_of_many_small_things_is_413(
+    client: httpx2.AsyncClient, service: FakeService, unit: bytes
+) -> None:
+    """Room for a file is no room for millions of values, which would block everybody else for seconds."""
+    body = b'{"x": [' + unit * (BODY_LIMITS_WITH_FILE[JSON] // len(unit) - 10) + b"0]}"
+    response = await client.post(CREATE, content=body, headers={"content-type": "application/json"})
+    assert refused(response, service, 413) == ["what is not base64 in the body must be at most 65536 bytes"]
+
+
 @pytest.mark.parametrize("length", ["-1", "+5", "1_0", "0x5", "", "9" * 30])
 async def test_a_length_that_is_none_is_refused(client: httpx2.AsyncClient, service: FakeService, length: str) -> None:
     """Servers in front differ in what they let through."""

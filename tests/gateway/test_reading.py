@@ -83,6 +83,7 @@ def test_whatever_texts_come_they_are_read_or_refused_in_words(pairs: list[tuple
         ('{"durationGoal": 6e1}', "durationGoal", WHOLE),
         ('{"durationGoal": true}', "durationGoal", WHOLE),
         ('{"durationGoal": [60]}', "durationGoal", WHOLE),
+        (f'{{"durationGoal": {"9" * 40}}}', "durationGoal", "must be -2147483648 to 2147483647"),
         ('{"durationGoal": 2147483648}', "durationGoal", "must be -2147483648 to 2147483647"),
         ('{"guests": "a"}', "guests", "must be an array"),
         ('{"guests": {"0": "a"}}', "guests", "must be an array"),
@@ -248,6 +249,7 @@ def test_an_ill_typed_text_is_named(pairs: list[tuple[str, str | bytes]], wrong:
         "[" * 100_000,
         '{"a":' * 100_000,
         '{"a": ' + "9" * 5000 + "}",
+        '{"a": ' + "9" * 41 + "}",
         "{'a': 1}",
         '{"a": 01}',
         '{"a": 1,}',
@@ -258,7 +260,7 @@ def test_an_ill_typed_text_is_named(pairs: list[tuple[str, str | bytes]], wrong:
         b'{"a": "\xff"}',
         b'{"a": "\xed\xa0\x80"}',
     ],
-    ids=range(20),
+    ids=range(21),
 )
 def test_what_is_not_json_is_refused(text: str | bytes) -> None:
     """Whatever two parsers may read differently, or one may choke on, is not read at all."""
