@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 from grpc_health.v1 import health
-from tests.client.fake_service import FakeService, serving
 
 from livestream_client import LiveStreamClient
+from tests.client.fake_service import FakeService, serving
 
 
 @pytest.fixture

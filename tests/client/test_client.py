@@ -12,7 +12,6 @@ from google.protobuf.message import Message
 from grpc import StatusCode
 from grpc.aio import ServicerContext
 from grpc_health.v1 import health
-from tests.client.fake_service import FakeService, answering, failing
 
 from livestream.v1.access_service_pb2 import GrantAccessResponse
 from livestream.v1.live_stream_pb2 import LiveStream
@@ -28,6 +27,7 @@ from livestream.v1.live_stream_service_pb2_grpc import LiveStreamServiceStub
 from livestream.v1.people_service_pb2 import PutPersonRequest, PutPersonResponse
 from livestream_client import LiveStreamClient, LiveStreamType, Role, Token, Unavailable, UserSummary
 from livestream_client.contract import timeouts
+from tests.client.fake_service import FakeService, answering, failing
 
 STREAM = "64d15f9e2e6c8f4d5a123456"
 PERSON = "507f1f77bcf86cd799439012"

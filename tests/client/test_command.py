@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from grpc import StatusCode
-from tests.client.fake_service import FakeService, answering, failing
 
 from livestream.v1.live_stream_pb2 import LiveStreamType, Role
 from livestream.v1.live_stream_service_pb2 import (
@@ -19,6 +18,7 @@ from livestream.v1.live_stream_service_pb2 import (
     JoinStreamRequest,
 )
 from livestream_client.__main__ import main
+from tests.client.fake_service import FakeService, answering, failing
 
 STREAM = "64d15f9e2e6c8f4d5a123456"
 

@@ -8,11 +8,11 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc import StatusCode
-from tests.client.fake_service import FakeService, failing
 
 import livestream_client
 from livestream_client import LiveStreamClient, LiveStreamError, Role, Violation
 from livestream_client.errors import error_of
+from tests.client.fake_service import FakeService, failing
 
 STREAM = "64d15f9e2e6c8f4d5a123456"
 

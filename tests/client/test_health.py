@@ -6,9 +6,9 @@ import sys
 
 import pytest
 from grpc_health.v1 import health, health_pb2
-from tests.client.fake_service import FakeService
 
 from livestream_client.health import main
+from tests.client.fake_service import FakeService
 
 STATUS = health_pb2.HealthCheckResponse
 

@@ -12,11 +12,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.client.fake_service import FakeService, serving
 
 from livestream_client import LiveStreamClient, TlsFiles, Unavailable
 from livestream_client.__main__ import main as livestream
 from livestream_client.health import main as health
+from tests.client.fake_service import FakeService, serving
 
 STREAM = "64d15f9e2e6c8f4d5a123456"
 

@@ -1,0 +1,179 @@
+"""Every recipe in clients/recipes, run as its reader would run it, against the whole system."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from google.protobuf.json_format import Parse
+from google.protobuf.message import Message
+
+from livestream.v1.access_service_pb2 import GrantAccessResponse
+from livestream.v1.live_stream_pb2 import LiveStream, LiveStreamStatus
+from livestream.v1.live_stream_service_pb2 import CreateStreamResponse, GetStreamResponse, JoinStreamResponse
+from livestream.v1.people_service_pb2 import PutPersonResponse
+from livestream_client import LiveStreamClient, LiveStreamType, Role
+from tests.support.pictures import jpeg
+from tests.support.world import LiveService
+
+FOLDER = Path(__file__).parents[2] / "clients" / "recipes"
+PROGRAMS = (
+    f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # grpcurl, buf and livestream are installed there
+)
+
+
+def data(output: str) -> Any:
+    """What the gateway's envelope holds."""
+    return json.loads(output)["data"]
+
+
+Answer = TypeVar("Answer", bound=Message)
+
+
+def read(output: str, kind: type[Answer]) -> Answer:
+    """An answer over gRPC: tools print it in camelCase or, as grpcurl 1.8 does, in proto's own names."""
+    return Parse(output, kind())
+
+
+# Recipe: which variables it needs (each named by what the stage below has for it), and what its output must show.
+RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
+    "create.curl.sh": (
+        {"HTTP": "http", "TOKEN": "ayse"},
+        lambda output: data(output)["status"] == "preparing" and data(output)["accessType"] == "free",
+    ),
+    "create-paid.curl.sh": (
+        {"HTTP": "http", "TOKEN": "ayse", "GUEST_ID": "mehmet's id", "THUMBNAIL": "picture", "START": "tomorrow"},
+        lambda output: data(output)["status"] == "scheduled" and data(output)["price"] == 9.99,
+    ),
+    "create.grpcurl.sh": (
+        {"GRPC": "grpc", "TOKEN": "ayse"},
+        lambda output: (
+            read(output, CreateStreamResponse).live_stream.status == LiveStreamStatus.LIVE_STREAM_STATUS_PREPARING
+        ),
+    ),
+    "create.livestream.sh": (
+        {"GRPC": "grpc", "TOKEN": "ayse"},
+        lambda output: read(output, LiveStream).price.value == "4.50",
+    ),
+    "describe.grpcurl.sh": ({"GRPC": "grpc"}, lambda output: "google.type.Decimal price = 4" in output),
+    "get.buf-curl.sh": (
+        {"GRPC": "grpc", "TOKEN": "john", "STREAM_ID": "live"},
+        lambda output: read(output, GetStreamResponse).live_stream.status == LiveStreamStatus.LIVE_STREAM_STATUS_ACTIVE,
+    ),
+    "get.curl.sh": (
+        {"HTTP": "http", "TOKEN": "john", "STREAM_ID": "live"},
+        lambda output: data(output)["status"] == "active",
+    ),
+    "get.grpcurl.sh": (
+        {"GRPC": "grpc", "TOKEN": "john", "STREAM_ID": "live"},
+        lambda output: read(output, GetStreamResponse).live_stream.title == "Live" and "funding" in output.lower(),
+    ),
+    "grant-access.grpcurl.sh": (
+        {"GRPC": "grpc", "TOKEN": "ayse access:write", "STREAM_ID": "paid", "PERSON_ID": "john's id"},
+        lambda output: read(output, GrantAccessResponse).HasField("granted_at"),
+    ),
+    "health.grpcurl.sh": ({"GRPC": "grpc"}, lambda output: json.loads(output) == {"status": "SERVING"}),
+    "join-as-creator.curl.sh": (
+        {"HTTP": "http", "TOKEN": "ayse", "STREAM_ID": "live"},
+        lambda output: data(output)["agora"]["role"] == "host",
+    ),
+    "join-as-creator.grpcurl.sh": (
+        {"GRPC": "grpc", "TOKEN": "ayse", "STREAM_ID": "live"},
+        lambda output: read(output, JoinStreamResponse).agora.role == Role.ROLE_HOST,
+    ),
+    "join-as-guest.curl.sh": (
+        {"HTTP": "http", "TOKEN": "mehmet", "STREAM_ID": "live"},
+        lambda output: data(output)["agora"]["role"] == "guest",
+    ),
+    "join.buf-curl.sh": (
+        {"GRPC": "grpc", "TOKEN": "jane", "STREAM_ID": "live"},
+        lambda output: read(output, JoinStreamResponse).agora.role == Role.ROLE_AUDIENCE,
+    ),
+    "join.curl.sh": (
+        {"HTTP": "http", "TOKEN": "john", "STREAM_ID": "live"},
+        lambda output: data(output)["agora"]["role"] == "audience",
+    ),
+    "list-services.grpcurl.sh": (
+        {"GRPC": "grpc"},
+        lambda output: {"livestream.v1.LiveStreamService", "grpc.health.v1.Health"} <= set(output.split()),
+    ),
+    "put-person.grpcurl.sh": (
+        {"GRPC": "grpc", "TOKEN": "ayse people:write", "PERSON_ID": "jane's id"},
+        lambda output: read(output, PutPersonResponse).person.surname == "Doe",
+    ),
+    "ready.curl.sh": ({"HTTP": "http"}, lambda output: json.loads(output)["isSuccess"] is True),
+    "token-inspect.sh": (
+        {"AGORA_TOKEN": "host token", "CHANNEL": "channel", "AGORA_UID": "uid"},
+        lambda output: "publish video until" in output,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+async def stage(live_service: LiveService, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the variables of recipes can be: a stream of ayse with mehmet that is live, a paid one, tokens, ids."""
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+    photo = tmp_path_factory.mktemp("stage") / "photo.jpg"
+    photo.write_bytes(jpeg())
+    async with LiveStreamClient(live_service.grpc_target, token=live_service.token("ayse")) as client:
+        live = await client.create_stream(
+            title="Live",
+            guests=[live_service.person_id("mehmet")],
+            live_stream_type=LiveStreamType.LIVE_STREAM_TYPE_DUOSELF,
+        )
+        paid = await client.create_stream(title="Paid", price=Decimal(5), planned_start_date=tomorrow)
+        host = await client.join_stream(live.id, Role.ROLE_HOST)
+    return {
+        "http": live_service.http_url,
+        "grpc": live_service.grpc_target,
+        "live": live.id,
+        "paid": paid.id,
+        "tomorrow": f"{tomorrow:%Y-%m-%dT%H:%M:%SZ}",
+        "picture": str(photo),
+        "host token": host.agora.token,
+        "channel": host.agora.channel_name,
+        "uid": str(host.agora.uid),
+        "ayse people:write": live_service.token("ayse", "people:write"),
+        "ayse access:write": live_service.token("ayse", "access:write"),
+        **{name: live_service.token(name) for name in ("ayse", "mehmet", "john", "jane")},
+        **{f"{name}'s id": live_service.person_id(name) for name in ("mehmet", "john", "jane")},
+    }
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_does_what_it_says(name: str, stage: dict[str, str], tmp_path: Path) -> None:
+    """People paste these lines first and read the docs later."""
+    variables, shows = RECIPES[name]
+    done = subprocess.run(
+        ["sh", "-u", FOLDER / name],
+        env={"PATH": PROGRAMS, "HOME": str(tmp_path)} | {key: stage[value] for key, value in variables.items()},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert shows(done.stdout), done.stdout
+
+
+def test_every_recipe_is_run_and_listed() -> None:
+    """A recipe that nobody runs is wrong after the next change; one that is not listed is not found."""
+    files = {path.name for path in FOLDER.glob("*.sh")}
+    listed = (FOLDER / "README.md").read_text()
+    assert files == set(RECIPES)
+    assert {name for name in files if f"({name})" not in listed} == set()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_opens_with_what_it_does_and_can_be_run(name: str) -> None:
+    """The first line that one sees says whether it is the right file."""
+    first, second, *_ = (FOLDER / name).read_text().splitlines()
+    assert first == "#!/bin/sh"
+    assert second.startswith("# ")
+    assert os.access(FOLDER / name, os.X_OK)
