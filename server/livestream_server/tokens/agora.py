@@ -31,6 +31,7 @@ from livestream_agora.access_token2 import (
 )
 from livestream_agora.inspection import inspect
 from livestream_agora.packing import is_hex_32
+from livestream_server.errors import UnusableSetting
 from livestream_server.settings import AgoraSettings
 
 MAX_UID = 2**31 - 1  # Agora's pages disagree on whether the upper half of 32 bits may be used
@@ -52,7 +53,7 @@ class UnsafeGrant(ValueError):
         super().__init__(f"{field_name} must be {must_be}")
 
 
-class UnusableAgoraSettings(ValueError):
+class UnusableAgoraSettings(UnusableSetting):
     """No valid token can be made with a setting; the message names it and does not show its value."""
 
     def __init__(self, setting: str, why: str) -> None:
