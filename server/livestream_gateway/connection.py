@@ -88,7 +88,7 @@ class Connection(HttpToolsProtocol):
     def enforce(self, now: float) -> None:
         """Refuse or close if the peer is late; called several times per second."""
         if now >= self._arrive_by:
-            if self.flow.read_paused:  # it is we who are late: the app, or the answer to an earlier request
+            if self.pipeline or self.flow.read_paused:  # we are late: an earlier answer, or the app's reading
                 self._arrive_by = now + self._request_timeout
             elif self._arriving is _NOTHING:
                 self.transport.close()
@@ -156,7 +156,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if len(self.url) > MAX_TARGET_BYTES:
             raise Refusal(414, f"the path and query must be at most {MAX_TARGET_BYTES} bytes")
-        if self.url[:1] != b"/" or b"#" in self.url or not self.url.isascii():
+        if self.url[:1] != b"/" or b"#" in self.url:
             raise Refusal(400, "the request target must be a path with an optional query")
         count = len(self.headers)
         if count > MAX_HEADERS or sum(map(len, chain.from_iterable(self.headers))) + 4 * count > MAX_HEADER_BYTES:
@@ -199,8 +199,6 @@ class Connection(HttpToolsProtocol):
         if self._arriving is _BODY:
             if not cycle.response_started and not self.pipeline:
                 self._answer(refusal.answer)
-            cycle.disconnected = True
-            cycle.message_event.set()
         elif cycle is None or cycle.response_complete:
             self._answer(refusal.answer)
         else:

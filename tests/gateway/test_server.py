@@ -31,6 +31,9 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = b""
+        if scope["path"] == "/read-late":
+            self.waiting.set()
+            await self.go.wait()
         if scope["path"] != "/early":
             while True:
                 message = await receive()
@@ -455,16 +458,61 @@ async def test_the_time_for_a_request_does_not_run_while_it_is_answered() -> Non
         assert (await peer.answer()).body == b"/wait 0"
 
 
-async def test_a_peer_that_does_not_read_its_answer_is_cut_off() -> None:
-    """What a peer does not read stays in our memory."""
+@pytest.mark.parametrize(
+    ("start", "rest", "answers"),
+    [
+        (
+            request(line=b"GET /wait HTTP/1.1") + request(b"Content-Length: 3", line=POST, body=b"a"),
+            b"bc",
+            [b"/wait 0", b"/ok 3"],
+        ),
+        (
+            request(b"Content-Length: 200000", line=b"POST /read-late HTTP/1.1", body=bytes(150_000)),
+            bytes(50_000),
+            [b"/read-late 200000"],
+        ),
+    ],
+    ids=["pipelined", "not read yet"],
+)
+async def test_the_time_for_a_request_does_not_run_out_through_us(
+    start: bytes, rest: bytes, answers: list[bytes]
+) -> None:
+    """A request that has to wait for an earlier answer, or for the app to read it, is not late."""
     async with serving(request_timeout_seconds=0.3) as running:
         peer = await running.peer()
+        await peer.send(start)
+        await running.app.waiting.wait()
+        await asyncio.sleep(1)
+        running.app.go.set()
+        await peer.send(rest)
+        assert [(await peer.answer()).body for _ in answers] == answers
+
+
+@pytest.mark.parametrize(
+    ("headers", "limit"), [([], 65536), ([b"Connection: close"], 2**30)], ids=["being written", "being closed"]
+)
+async def test_a_peer_that_does_not_read_its_answer_is_cut_off(headers: list[bytes], limit: int) -> None:
+    """What a peer does not read stays in our memory, and its connection stays open, closed or not."""
+    async with serving(request_timeout_seconds=0.3) as running:
+        peer = await running.peer()
+        assert (await peer.ask(GOOD)).status == 200
+        (connection,) = connections = running.server._server.server_state.connections
+        connection.transport.set_write_buffer_limits(limit)
         peer.writer.transport.pause_reading()
-        await peer.send(request(b"Connection: close", line=b"GET /big HTTP/1.1"))
-        connections = running.server._server.server_state.connections
+        await peer.send(request(*headers, line=b"GET /big HTTP/1.1"))
         async with asyncio.timeout(WAIT):
-            while not running.app.requests or connections:  # noqa: ASYNC110 - nobody is told
+            while connections:  # noqa: ASYNC110 - nobody is told
                 await asyncio.sleep(0.05)
+        assert running.app.requests[-1] == ("GET", "/big", b"")
+
+
+async def test_an_answer_before_the_body_reaches_a_peer_that_is_still_sending(running: Running) -> None:
+    """Closing at once would reset the connection: most clients then report a broken pipe, and never see the 413."""
+    peer = await running.peer()
+    async with asyncio.timeout(WAIT):
+        await peer.send(request(b"Content-Length: 20000000", line=b"POST /early HTTP/1.1", body=bytes(20_000_000)))
+        assert (await peer.answer()).status == 200
+        assert (await peer.ask(GOOD)).status == 200
 
 
 async def test_a_peer_that_reads_slowly_but_surely_gets_its_answer() -> None:
