@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--token",
         type=_token,
-        default=os.environ.get("LIVESTREAM_TOKEN"),
+        default=os.environ.get("LIVESTREAM_TOKEN") or None,
         help="JWT of the caller; better in the environment as LIVESTREAM_TOKEN, where no process list shows it",
     )
     commands = parser.add_subparsers(dest="command", required=True)
@@ -136,7 +136,7 @@ def _add_token_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
     look.add_argument("agora_token", metavar="TOKEN")
     look.add_argument(
         "--certificate",
-        default=os.environ.get("AGORA_APP_CERTIFICATE"),
+        default=os.environ.get("AGORA_APP_CERTIFICATE") or None,
         help="App certificate; better in the environment as AGORA_APP_CERTIFICATE",
     )
     look.add_argument("--channel", help="the channel that it is used for")

@@ -53,7 +53,7 @@ def open_channel(target: str, *, token: Token | None = None, tls: TlsFiles | Non
     `target` is a gRPC name: `dns:///livestream:50051` balances over all addresses of that name.
     """
     options = (
-        ("grpc.service_config", channel_config()),
+        ("grpc.service_config", channel_config(always_with_key=True)),
         ("grpc.enable_retries", 1),
         # Finds out within 70 seconds that the other side is gone; the service allows a ping every 30.
         ("grpc.keepalive_time_ms", 60_000),

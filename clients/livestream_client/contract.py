@@ -22,16 +22,16 @@ def timeouts() -> Mapping[str, float]:
 
 
 @cache
-def channel_config() -> str:
-    """The service config for a channel of this client.
+def channel_config(*, always_with_key: bool = False) -> str:
+    """The contract's service config, made fit for a channel.
 
-    It differs from the contract's in two things. Methods that take an idempotency key are retried as reads are: the
-    key is optional in the contract, but this client always sends one. And the timeouts are left out, because gRPC
-    Core neither keeps them well (up to a second early) nor tells them to the server: grpc/grpc#34547, #40633.
+    The timeouts are left out, because gRPC Core neither keeps them well (up to a second early) nor tells them to the
+    server: grpc/grpc#34547, #40633. `always_with_key` is for a caller who never sends a request without its idempotency
+    key, which the contract leaves optional: methods that take one are then retried as reads are.
     """
     config = _service_config()
     policy = next(each["retryPolicy"] for each in config["methodConfig"] if "retryPolicy" in each)
-    keyed = _methods_with_a_key()
+    keyed = _methods_with_a_key() if always_with_key else set()
     for each in config["methodConfig"]:
         del each["timeout"]
         if all((name["service"], name["method"]) in keyed for name in each["name"]):

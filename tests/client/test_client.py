@@ -1,6 +1,7 @@
 """The Python client against a server that answers what the test says."""
 
 import asyncio
+import json
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -26,7 +27,7 @@ from livestream.v1.live_stream_service_pb2 import (
 from livestream.v1.live_stream_service_pb2_grpc import LiveStreamServiceStub
 from livestream.v1.people_service_pb2 import PutPersonRequest, PutPersonResponse
 from livestream_client import LiveStreamClient, LiveStreamType, Role, Token, Unavailable, UserSummary
-from livestream_client.contract import timeouts
+from livestream_client.contract import channel_config, timeouts
 from tests.client.fake_service import FakeService, answering, failing
 
 STREAM = "64d15f9e2e6c8f4d5a123456"
@@ -207,6 +208,17 @@ async def test_creating_is_repeated_under_one_random_key(client: LiveStreamClien
     assert len(keys) == 4
     assert len(set(keys)) == 2
     assert all(str(UUID(key)) == key for key in keys)
+
+
+def test_who_may_leave_out_the_key_does_not_repeat_creation() -> None:
+    """A gateway passes on what it got: repeated without a key, one lost answer is two streams."""
+    retried = {
+        name["method"]
+        for each in json.loads(channel_config())["methodConfig"]
+        for name in each["name"]
+        if "retryPolicy" in each
+    }
+    assert retried == {"GetStream"}
 
 
 async def test_repetition_ends(client: LiveStreamClient, service: FakeService) -> None:
