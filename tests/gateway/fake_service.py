@@ -139,9 +139,9 @@ async def refuse(
 
 
 async def talk(
-    app: Any, headers: Sequence[tuple[bytes, bytes]], *events: Mapping[str, Any], path: str = JOIN
+    app: Any, headers: Sequence[tuple[bytes, bytes]], *events: Mapping[str, Any], path: str = JOIN, method: str = "POST"
 ) -> list[Any]:
-    """Speak ASGI with an application, word by word; it waits for ever after the last event. What it sent comes back."""
+    """Speak ASGI with an application, word by word; nothing comes after the last event. What it sent comes back."""
     sent: list[Any] = []
     waiting = list(events)
 
@@ -155,12 +155,13 @@ async def talk(
 
     scope = {
         "type": "http",
-        "method": "POST",
+        "method": method,
         "path": path,
         "raw_path": path.encode(),
         "query_string": b"",
         "headers": headers,
         "client": ("192.0.2.7", 5123),
     }
-    await app(scope, receive, send)
+    async with asyncio.timeout(10):
+        await app(scope, receive, send)
     return sent
