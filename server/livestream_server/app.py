@@ -2,8 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from datetime import datetime
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -17,12 +17,15 @@ from livestream_server.auth.jwt import Authenticator
 from livestream_server.images.store import Thumbnails
 from livestream_server.mongo import client as mongo
 from livestream_server.mongo import failures
+from livestream_server.mongo.lease import Lease
 from livestream_server.people.service import PeopleRoom
 from livestream_server.people.store import People
 from livestream_server.settings import Settings
+from livestream_server.streams.deadlines import Limits
 from livestream_server.streams.seats import Seats
 from livestream_server.streams.service import LiveStreamRoom
 from livestream_server.streams.store import Streams
+from livestream_server.streams.sweeper import Sweeper
 from livestream_server.tokens.agora import token_issuer
 from livestream_server.transport.pipeline import Guards, Handler, Registry
 from livestream_server.transport.values import utc_now
@@ -59,7 +62,8 @@ async def open_service(
     thumbnails = Thumbnails(settings.media, workers=settings.image_workers, queue=settings.image_queue)
     async with mongo.connect(settings.mongo, listeners=listeners) as client:
         database = mongo.database(client, settings.mongo)
-        streams, seats, grants = Streams(database), Seats(database), AccessGrants(database)
+        limits = _limits(settings)
+        streams, seats, grants = Streams(database, limits), Seats(database), AccessGrants(database)
         people = People(database, cache_seconds=settings.people_cache_seconds)
         await auth.start()
         await thumbnails.start()
@@ -91,14 +95,31 @@ async def open_service(
         add_AccessServiceServicer_to_server(AccessRoom(grants, streams, people, clock), registry)  # type: ignore[arg-type]  # likewise
 
         service = Service(registry.handlers)
-        watch = asyncio.create_task(_watch_database(database, service, on_ready))
+        every = timedelta(seconds=settings.sweep_seconds)
+        sweeper = Sweeper(streams, limits, Lease(database, "sweeper", 3 * every), clock, every=every)
+        tasks = [
+            asyncio.create_task(_watch_database(database, service, on_ready)),
+            asyncio.create_task(sweeper.run()),
+        ]
         try:
             yield service
         finally:
-            watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await watch
+            for each in tasks:
+                each.cancel()
+            # Bounded, because a task in the middle of a driver's retry may miss that it was cancelled.
+            await asyncio.wait(tasks, timeout=3.0)
             await thumbnails.close()
+
+
+def _limits(settings: Settings) -> Limits:
+    grace = timedelta(seconds=settings.host_grace_seconds)
+    return Limits(
+        scheduled=timedelta(minutes=settings.scheduled_wait_minutes),
+        preparing=timedelta(minutes=settings.preparing_wait_minutes),
+        active=timedelta(minutes=settings.longest_stream_minutes),
+        host_gone=grace,
+        host_silent=timedelta(seconds=settings.agora.token_life_seconds) + grace,
+    )
 
 
 async def _watch_database(database: mongo.Database, service: Service, on_ready: Callable[[bool], Any] | None) -> None:

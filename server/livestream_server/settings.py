@@ -122,6 +122,13 @@ class Settings(BaseSettings):
         3.0, ge=0, description="How long a stopping process still takes calls, for balancers to notice."
     )
     grace_seconds: float = Field(10.0, ge=0, description="How long calls in flight may take to finish after that.")
+    sweep_seconds: float = Field(10.0, gt=0, description="How often streams are looked at that time has changed.")
+    scheduled_wait_minutes: int = Field(60, ge=1, description="A scheduled stream without a start expires after that.")
+    preparing_wait_minutes: int = Field(
+        24 * 60, ge=1, description="A stream without a planned start expires that long after its creation."
+    )
+    longest_stream_minutes: int = Field(12 * 60, ge=1, description="An active stream is ended after that.")
+    host_grace_seconds: int = Field(120, ge=1, description="An active stream is ended when its host is gone that long.")
     people_cache_seconds: float = Field(5.0, ge=0, description="How long a person's card may be out of date.")
     image_workers: int = Field(1, ge=1, le=16, description="Pictures decoded at the same time per process.")
     image_queue: int = Field(8, ge=0, description="Pictures that may wait for a worker; more are refused at once.")

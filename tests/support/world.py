@@ -216,8 +216,8 @@ class LiveService:
 @contextmanager
 def running(service: LiveService) -> Iterator[LiveService]:
     """Start the system with the demo people; stop it at the end."""
-    service.start()
     try:
+        service.start()
         service.register()
         yield service
     finally:

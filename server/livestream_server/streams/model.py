@@ -39,9 +39,19 @@ class StreamType(StrEnum):
     DUOSELF = "duoself"
 
 
-STARTABLE = (Status.PREPARING, Status.SCHEDULED)
-OPEN_TO_HOST = (*STARTABLE, Status.ACTIVE)
+class EndReason(StrEnum):
+    """Why a stream ended."""
+
+    HOST = "host"
+    MODERATOR = "moderator"
+    HOST_GONE = "host_gone"
+    TOO_LONG = "too_long"
+
+
+NOT_STARTED = (Status.PREPARING, Status.SCHEDULED)
+OPEN_TO_HOST = (*NOT_STARTED, Status.ACTIVE)
 OPEN_TO_OTHERS = (Status.ACTIVE,)
+DELETABLE = tuple(each for each in Status if each is not Status.ACTIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,12 @@ class Stream:
     ended_at: datetime | None
     created_at: datetime
     updated_at: datetime
+    host_seen_at: datetime | None = None
+    """When the host last joined or renewed."""
+    host_gone_since: datetime | None = None
+    """When the host left, unless they came back."""
+    end_reason: EndReason | None = None
+    deleted_at: datetime | None = None
 
     @property
     def creator(self) -> str:
@@ -120,6 +136,41 @@ class Stream:
         states = OPEN_TO_HOST if role is Role.HOST else OPEN_TO_OTHERS
         if self.status not in states:
             raise StreamNotJoinable(self.id, self.status, states)
+
+    def ended_by(self, user: str, *, moderator: bool) -> EndReason | None:
+        """The reason to record when `user` ends the stream now; None if it has ended already.
+
+        Raises NotTheCreator, or StreamNotEndable if it never started.
+        """
+        if self.creator != user and not moderator:
+            raise NotTheCreator(self.id)
+        if self.status is Status.ENDED:
+            return None
+        if self.status is not Status.ACTIVE:
+            raise StreamNotEndable(self.id, self.status, [Status.ACTIVE])
+        return EndReason.HOST if self.creator == user else EndReason.MODERATOR
+
+    def cancelled_by(self, user: str) -> Status | None:
+        """The state that the stream takes when `user` cancels it now; None if they have cancelled it already.
+
+        Raises NotABroadcaster, or StreamNotCancellable if it has started or is over.
+        """
+        role = self.role_of(user)
+        if role is None:
+            raise NotABroadcaster(self.id)
+        cancelled = Status.CANCELLED_BY_HOST if role is Role.HOST else Status.CANCELLED_BY_GUEST
+        if self.status is cancelled:
+            return None
+        if self.status not in NOT_STARTED:
+            raise StreamNotCancellable(self.id, self.status, NOT_STARTED)
+        return cancelled
+
+    def require_deletable_by(self, user: str) -> None:
+        """Raise NotTheCreator, or StreamNotDeletable while the stream is active."""
+        if self.creator != user:
+            raise NotTheCreator(self.id)
+        if self.status not in DELETABLE:
+            raise StreamNotDeletable(self.id, self.status, DELETABLE)
 
 
 class StreamNotFound(NotFound):
@@ -159,19 +210,65 @@ class NotAGuest(NotAllowed):
         super().__init__("only a guest of the stream may do this", live_stream_id=stream_id)
 
 
-class StreamNotJoinable(Refused):
-    """The stream's state forbids to enter now."""
+class NotABroadcaster(NotAllowed):
+    """The caller is neither the creator nor a guest."""
 
-    reason = "STREAM_NOT_JOINABLE"
+    reason = "NOT_A_BROADCASTER"
+
+    def __init__(self, stream_id: str) -> None:
+        super().__init__("only the stream's creator or a guest may do this", live_stream_id=stream_id)
+
+
+class NotJoined(Refused):
+    """The caller has no chair in the stream yet."""
+
+    reason = "NOT_JOINED"
+
+    def __init__(self, stream_id: str) -> None:
+        super().__init__("you have not joined this stream in this role; join it first", live_stream_id=stream_id)
+
+
+class _StateForbids(Refused):
+    """Names the state that the stream is in, and those in which the call works."""
+
+    can: str
 
     def __init__(self, stream_id: str, status: Status, allowed: Iterable[Status]) -> None:
         states = ", ".join(allowed)
         super().__init__(
-            f"the stream is {status}; it can be joined in this role while {states}",
+            f"the stream is {status}; it can be {self.can} while {states}",
             live_stream_id=stream_id,
             status=status,
             allowed=states,
         )
+
+
+class StreamNotJoinable(_StateForbids):
+    """The stream's state forbids to enter in this role now."""
+
+    reason = "STREAM_NOT_JOINABLE"
+    can = "joined in this role"
+
+
+class StreamNotEndable(_StateForbids):
+    """The stream is not active, so there is nothing to end."""
+
+    reason = "STREAM_NOT_ENDABLE"
+    can = "ended"
+
+
+class StreamNotCancellable(_StateForbids):
+    """The stream has started, or is over."""
+
+    reason = "STREAM_NOT_CANCELLABLE"
+    can = "cancelled"
+
+
+class StreamNotDeletable(_StateForbids):
+    """The stream is active."""
+
+    reason = "STREAM_NOT_DELETABLE"
+    can = "deleted"
 
 
 class CreatorAlreadyLive(Refused):

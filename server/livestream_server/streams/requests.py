@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 from livestream.v1.live_stream_pb2 import LIVE_STREAM_TYPE_UNSPECIFIED
-from livestream.v1.live_stream_service_pb2 import CreateStreamRequest, JoinStreamRequest
+from livestream.v1.live_stream_service_pb2 import CreateStreamRequest, JoinStreamRequest, RenewTokensRequest
 from livestream_server.errors import Invalid, Violation
 from livestream_server.streams import view
 from livestream_server.streams.drafting import Draft
@@ -50,6 +50,13 @@ def idempotency_of(request: CreateStreamRequest) -> tuple[str, bytes] | tuple[No
     return key, hashlib.sha256(content.SerializeToString(deterministic=True)).digest()
 
 
+def role_of(request: JoinStreamRequest | RenewTokensRequest) -> Role | None:
+    """The role that the request names, if any; raises Invalid if there is no such role."""
+    if request.role and request.role not in _ROLES:
+        raise Invalid(Violation("role", "must be host, guest or audience"))
+    return _ROLES.get(request.role)
+
+
 @dataclass(frozen=True, slots=True)
 class Wish:
     """Who wants to enter what, as what, from which device."""
@@ -61,9 +68,9 @@ class Wish:
 
 def wish_of(request: JoinStreamRequest, address: str) -> Wish:
     """The wish; `address` is where the call really came from."""
-    role = _ROLES.get(request.role)
+    role = role_of(request)
     if role is None:
-        raise Invalid(Violation("role", "must be host, guest or audience"))
+        raise Invalid(Violation("role", "is required"))
     device = {
         field.name: value for field, value in request.ListFields() if field.name not in ("live_stream_id", "role")
     }

@@ -49,13 +49,26 @@ class Seats:
         seat = self._cache.get(key)
         if seat is None:
             seat = await self._insert(stream, user, device, now) or await self._find(stream.id, user)
+            if seat is None:
+                raise LookupError("a seat that was there is gone")
             self._remember(key, seat)
+        await self._seen(key, seat, {"device": dict(device)}, now)
+        return Chair(Role.AUDIENCE, seat.uid)
+
+    async def keep(self, stream_id: str, user: str, now: datetime) -> Chair | None:
+        """The chair that `user` has in the audience, and a note that they were seen; None if they never joined."""
+        key = stream_id, user
+        seat = self._cache.get(key) or await self._find(stream_id, user)
+        if seat is None:
+            return None
+        self._remember(key, seat)
+        await self._seen(key, seat, {}, now)
+        return Chair(Role.AUDIENCE, seat.uid)
+
+    async def _seen(self, key: tuple[str, str], seat: _Seat, values: Document, now: datetime) -> None:
         if now - seat.last_seen >= SEEN_EVERY:
             seat.last_seen = now
-            await self._seats.update_one(
-                {"_id": _key(stream.id, user)}, {"$set": {"last_seen": now, "device": dict(device)}}
-            )
-        return Chair(Role.AUDIENCE, seat.uid)
+            await self._seats.update_one({"_id": _key(*key)}, {"$set": {"last_seen": now, **values}})
 
     async def _insert(self, stream: Stream, user: str, device: Mapping[str, str], now: datetime) -> _Seat | None:
         """A new seat, or None if the person has one."""
@@ -81,11 +94,9 @@ class Seats:
             else:
                 return _Seat(uid, now)
 
-    async def _find(self, stream_id: str, user: str) -> _Seat:
+    async def _find(self, stream_id: str, user: str) -> _Seat | None:
         document = await self._seats.find_one({"_id": _key(stream_id, user)})
-        if document is None:
-            raise LookupError("a seat that was there is gone")
-        return _Seat(document["uid"], document["last_seen"])
+        return _Seat(document["uid"], document["last_seen"]) if document else None
 
     def _remember(self, key: tuple[str, str], seat: _Seat) -> None:
         while len(self._cache) >= CACHE_SIZE:

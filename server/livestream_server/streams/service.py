@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Protocol
 
 from livestream.v1 import live_stream_service_pb2 as rpc
-from livestream.v1.live_stream_pb2 import LiveStream
+from livestream.v1.live_stream_pb2 import END_REASON_UNSPECIFIED, LiveStream
 from livestream.v1.live_stream_service_pb2_grpc import LiveStreamServiceServicer
 from livestream.v1.user_pb2 import UserSummary
 from livestream_server.streams import view
 from livestream_server.streams.drafting import check, new_stream
-from livestream_server.streams.model import Chair, GuestNotFound, Role, Status, Stream
-from livestream_server.streams.requests import Wish, draft_of, idempotency_of, wish_of
+from livestream_server.streams.model import Chair, GuestNotFound, NotJoined, Role, Status, Stream, StreamNotFound
+from livestream_server.streams.requests import Wish, draft_of, idempotency_of, role_of, wish_of
 from livestream_server.streams.seats import Seats
 from livestream_server.streams.store import Streams
 from livestream_server.tokens.agora import Grant, TokenIssuer, Tokens
@@ -19,9 +19,14 @@ from livestream_server.transport.call import current_call, current_caller
 from livestream_server.transport.pipeline import Context
 from livestream_server.transport.values import object_id, timestamp
 
+MODERATE = "streams:moderate"
+
 
 class People(Protocol):
     """What this room needs of the people room."""
+
+    async def cards(self, ids: Collection[str]) -> Mapping[str, UserSummary]:
+        """The cards of those who are known, in one read."""
 
     async def cards_for(self, caller: str, others: Collection[str]) -> Mapping[str, UserSummary]:
         """The cards of those who are known, in one read; raises NotAllowed if the caller is not."""
@@ -91,7 +96,7 @@ class LiveStreamRoom(LiveStreamServiceServicer):
         stream = await self._streams.get(wish.stream_id)
         cards = await self._people.cards_for(caller, [stream.creator, *stream.guests])
         stream, chair = await self._seated(stream, caller, wish, now)
-        tokens = self._tokens.issue(Grant(stream.channel_name, chair.uid, caller, chair.publishes), now)
+        tokens = self._issued(stream, caller, chair, now)
         return rpc.JoinStreamResponse(
             live_stream=self._seen(stream, chair.role, cards),
             agora=_agora(stream, chair, tokens),
@@ -102,19 +107,82 @@ class LiveStreamRoom(LiveStreamServiceServicer):
         caller = current_caller().id
         stream = await self._streams.get(object_id("live_stream_id", request.live_stream_id))
         cards = await self._people.cards_for(caller, [stream.creator, *stream.guests])
-        return rpc.GetStreamResponse(live_stream=self._seen(stream, stream.role_of(caller), cards))
+        return rpc.GetStreamResponse(
+            live_stream=self._seen(stream, stream.role_of(caller), cards),
+            end_reason=view.END_REASONS[stream.end_reason] if stream.end_reason else END_REASON_UNSPECIFIED,
+        )
+
+    async def RenewTokens(self, request: rpc.RenewTokensRequest, context: Context) -> rpc.RenewTokensResponse:  # noqa: ARG002 - gRPC's signature
+        caller, now = current_caller().id, self._clock()
+        stream = await self._streams.get(object_id("live_stream_id", request.live_stream_id))
+        await self._people.cards_for(caller, [])
+        chair = await self._kept(stream, caller, role_of(request) or stream.role_of(caller) or Role.AUDIENCE, now)
+        tokens = self._issued(stream, caller, chair, now)
+        return rpc.RenewTokensResponse(agora=_agora(stream, chair, tokens), rtm=_rtm(stream, caller, tokens))
+
+    async def EndStream(self, request: rpc.EndStreamRequest, context: Context) -> rpc.EndStreamResponse:  # noqa: ARG002 - gRPC's signature
+        caller, now = current_caller(), self._clock()
+        stream = await self._streams.get(object_id("live_stream_id", request.live_stream_id))
+        while reason := stream.ended_by(caller.id, moderator=MODERATE in caller.scopes):
+            stream = await self._streams.end(stream, reason, now) or await self._streams.get(stream.id)
+        return rpc.EndStreamResponse(live_stream=await self._shown(stream, caller.id))
+
+    async def CancelStream(self, request: rpc.CancelStreamRequest, context: Context) -> rpc.CancelStreamResponse:  # noqa: ARG002 - gRPC's signature
+        caller, now = current_caller().id, self._clock()
+        stream = await self._streams.get(object_id("live_stream_id", request.live_stream_id))
+        while status := stream.cancelled_by(caller):
+            stream = await self._streams.cancel(stream, status, now) or await self._streams.get(stream.id)
+        return rpc.CancelStreamResponse(live_stream=await self._shown(stream, caller))
+
+    async def DeleteStream(self, request: rpc.DeleteStreamRequest, context: Context) -> rpc.DeleteStreamResponse:  # noqa: ARG002 - gRPC's signature
+        caller, now = current_caller().id, self._clock()
+        stream = await self._streams.get_even_deleted(object_id("live_stream_id", request.live_stream_id))
+        if stream.deleted_at and stream.creator != caller:
+            raise StreamNotFound(stream.id)
+        while not stream.deleted_at:
+            stream.require_deletable_by(caller)
+            stream = await self._streams.delete(stream, now) or await self._streams.get_even_deleted(stream.id)
+        return rpc.DeleteStreamResponse(live_stream=await self._shown(stream, caller))
+
+    async def _shown(self, stream: Stream, caller: str) -> LiveStream:
+        cards = await self._people.cards([stream.creator, *stream.guests])
+        return self._seen(stream, stream.role_of(caller), cards)
+
+    async def _kept(self, stream: Stream, user: str, role: Role, now: datetime) -> Chair:
+        """The chair that `user` already has; raises what a join would raise, or NotJoined."""
+        if role is Role.AUDIENCE:
+            await self._require_admission(stream, user)
+            chair = await self._seats.keep(stream.id, user, now)
+            if chair is None:
+                raise NotJoined(stream.id)
+            return chair
+        broadcaster = stream.broadcasters[stream.place_of(user, role)]
+        if broadcaster.joined_at is None:
+            raise NotJoined(stream.id)
+        if role is Role.HOST:
+            await self._streams.host_is_here(stream, now)
+        return Chair(role, broadcaster.uid)
+
+    async def _require_admission(self, stream: Stream, user: str) -> None:
+        """Raise if `user` may not enter the audience now."""
+        stream.require_open_to(Role.AUDIENCE)
+        if stream.price is not None:
+            await self._access.require(stream.id, user)
+
+    def _issued(self, stream: Stream, user: str, chair: Chair, now: datetime) -> Tokens:
+        return self._tokens.issue(Grant(stream.channel_name, chair.uid, user, chair.publishes), now)
 
     async def _seated(self, stream: Stream, user: str, wish: Wish, now: datetime) -> tuple[Stream, Chair]:
         """The stream with `user` inside, and the chair they got."""
         if wish.role is Role.AUDIENCE:
-            stream.require_open_to(Role.AUDIENCE)
-            if stream.price is not None:
-                await self._access.require(stream.id, user)
+            await self._require_admission(stream, user)
             return stream, await self._seats.take(stream, user, wish.device, now)
         while True:
             place = stream.place_of(user, wish.role)
             broadcaster = stream.broadcasters[place]
             if broadcaster.joined_at is not None and stream.status is Status.ACTIVE:
+                if wish.role is Role.HOST:
+                    await self._streams.host_is_here(stream, now)
                 return stream, Chair(wish.role, broadcaster.uid)
             entered = (
                 await self._streams.start(stream, now)

@@ -1,7 +1,8 @@
 """Streams as documents of the collection `streams`. Every transition is one conditional update."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from bson import Decimal128, ObjectId
@@ -9,11 +10,14 @@ from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from livestream_server.mongo.client import Database, Document
+from livestream_server.streams.deadlines import Limits, due_at
 from livestream_server.streams.drafting import channel_name
 from livestream_server.streams.model import (
-    STARTABLE,
+    DELETABLE,
+    NOT_STARTED,
     Broadcaster,
     CreatorAlreadyLive,
+    EndReason,
     IdempotencyKeyReused,
     Role,
     Status,
@@ -37,14 +41,17 @@ INDEXES = [
         unique=True,
         partialFilterExpression={"request_id": {"$exists": True}},
     ),
+    IndexModel([("due_at", ASCENDING)], name="due", partialFilterExpression={"due_at": {"$type": "date"}}),
 ]
+SEEN_EVERY = timedelta(minutes=1)
 
 
 class Streams:
     """Reads and writes streams. A deleted stream is absent from every read."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, limits: Limits) -> None:
         self._streams = database["streams"]
+        self._limits = limits
 
     async def prepare(self) -> None:
         """Create the indexes that the invariants rest on; nothing happens if they are there."""
@@ -56,8 +63,15 @@ class Streams:
 
     async def get(self, stream_id: str) -> Stream:
         """The stream; raises StreamNotFound."""
+        stream = await self.get_even_deleted(stream_id)
+        if stream.deleted_at is not None:
+            raise StreamNotFound(stream_id)
+        return stream
+
+    async def get_even_deleted(self, stream_id: str) -> Stream:
+        """The stream, for a caller whose repeat of a deletion must answer like the first; raises StreamNotFound."""
         document = await self._streams.find_one({"_id": ObjectId(stream_id)})
-        if document is None or "deleted_at" in document:
+        if document is None:
             raise StreamNotFound(stream_id)
         return from_document(document)
 
@@ -83,7 +97,7 @@ class Streams:
         Key and content are part of the stream's own document, so there is no second write to lose.
         Raises IdempotencyKeyReused if the racing call had another content.
         """
-        document = to_document(stream)
+        document = {**to_document(stream), "due_at": due_at(stream, self._limits)}
         if request_id is not None:
             document |= {"request_id": request_id, "fingerprint": fingerprint}
         while True:
@@ -109,35 +123,94 @@ class Streams:
 
         Raises CreatorAlreadyLive if another stream of the creator is active.
         """
+        host = replace(stream.broadcasters[0], joined_at=now)
+        started = replace(
+            stream,
+            status=Status.ACTIVE,
+            broadcasters=(host, *stream.broadcasters[1:]),
+            started_at=now,
+            host_seen_at=now,
+        )
+        values = {"status": Status.ACTIVE.value, "started_at": now, "broadcasters.0.joined_at": now}
         try:
-            return await self._change(
-                stream,
-                {"status": {"$in": [each.value for each in STARTABLE]}},
-                {
-                    "status": Status.ACTIVE.value,
-                    "started_at": now,
-                    "updated_at": now,
-                    "broadcasters.0.joined_at": now,
-                },
-            )
+            return await self._change(stream, NOT_STARTED, values | self._host_seen(started, now), now)
         except DuplicateKeyError:
             raise CreatorAlreadyLive(stream.id) from None
 
     async def enter(self, stream: Stream, place: int, now: datetime) -> Stream | None:
         """Note that the broadcaster at `place` has entered the active stream; None if it is no longer active."""
-        return await self._change(
-            stream,
-            {"status": Status.ACTIVE.value},
-            {f"broadcasters.{place}.joined_at": now, "updated_at": now},
+        return await self._change(stream, [Status.ACTIVE], {f"broadcasters.{place}.joined_at": now}, now)
+
+    async def host_is_here(self, stream: Stream, now: datetime) -> None:
+        """Note that the host of an active stream is present, at most once a minute unless they were gone."""
+        seen = stream.host_seen_at
+        if stream.host_gone_since or seen is None or now - seen >= SEEN_EVERY:
+            values = self._host_seen(replace(stream, host_seen_at=now, host_gone_since=None), now)
+            await self._streams.update_one(
+                {"_id": ObjectId(stream.id), "status": Status.ACTIVE.value}, {"$set": values}
+            )
+
+    async def host_is_gone(self, stream: Stream, since: datetime) -> None:
+        """Note that the host of an active stream has left; nothing happens if they were seen after `since`."""
+        gone = replace(stream, host_gone_since=since)
+        await self._streams.update_one(
+            {"_id": ObjectId(stream.id), "status": Status.ACTIVE.value, "host_seen_at": {"$lte": since}},
+            {"$set": {"host_gone_since": since, "due_at": due_at(gone, self._limits)}},
         )
 
-    async def _change(self, stream: Stream, condition: Document, values: Document) -> Stream | None:
+    def _host_seen(self, stream: Stream, now: datetime) -> Document:
+        return {"host_seen_at": now, "host_gone_since": None, "due_at": due_at(stream, self._limits)}
+
+    async def end(self, stream: Stream, reason: EndReason, now: datetime) -> Stream | None:
+        """End an active stream; None if it is no longer active."""
+        return await self._change(stream, [Status.ACTIVE], _ended(reason, now), now)
+
+    async def cancel(self, stream: Stream, status: Status, now: datetime) -> Stream | None:
+        """Cancel a stream that has not started; None if it has, or is over."""
+        return await self._change(stream, NOT_STARTED, {"status": status.value, "due_at": None}, now)
+
+    async def delete(self, stream: Stream, now: datetime) -> Stream | None:
+        """Hide a stream from every read for good; None if it is active now, or deleted already."""
+        return await self._change(stream, DELETABLE, {"deleted_at": now, "due_at": None}, now)
+
+    async def due(self, now: datetime, limit: int) -> list[Stream]:
+        """Streams that time has changed, the longest due first."""
+        found = self._streams.find({"due_at": {"$lte": now}}).sort("due_at").limit(limit)
+        return [from_document(each) async for each in found]
+
+    async def end_if_due(self, stream: Stream, reason: EndReason, now: datetime) -> Stream | None:
+        """End an active stream, unless its host came back meanwhile or it is no longer active."""
+        return await self._change(stream, [Status.ACTIVE], _ended(reason, now), now, {"due_at": {"$lte": now}})
+
+    async def expire_if_due(self, stream: Stream, now: datetime) -> Stream | None:
+        """Expire a stream that never started; None if it has meanwhile."""
+        values = {"status": Status.EXPIRED.value, "due_at": None}
+        return await self._change(stream, NOT_STARTED, values, now, {"due_at": {"$lte": now}})
+
+    async def _change(
+        self,
+        stream: Stream,
+        allowed: Iterable[Status],
+        values: Document,
+        now: datetime,
+        condition: Document | None = None,
+    ) -> Stream | None:
+        """One conditional update: its filter names the states it may start from, so racing calls cannot both win."""
         document = await self._streams.find_one_and_update(
-            {"_id": ObjectId(stream.id), "deleted_at": {"$exists": False}, **condition},
-            {"$set": values},
+            {
+                "_id": ObjectId(stream.id),
+                "status": {"$in": [each.value for each in allowed]},
+                "deleted_at": None,
+                **(condition or {}),
+            },
+            {"$set": {**values, "updated_at": now}},
             return_document=ReturnDocument.AFTER,
         )
         return from_document(document) if document else None
+
+
+def _ended(reason: EndReason, now: datetime) -> Document:
+    return {"status": Status.ENDED.value, "ended_at": now, "end_reason": reason.value, "due_at": None}
 
 
 def to_document(stream: Stream) -> Document:
@@ -165,6 +238,10 @@ def to_document(stream: Stream) -> Document:
         "ended_at": stream.ended_at,
         "created_at": stream.created_at,
         "updated_at": stream.updated_at,
+        "host_seen_at": stream.host_seen_at,
+        "host_gone_since": stream.host_gone_since,
+        "end_reason": stream.end_reason.value if stream.end_reason else None,
+        "deleted_at": stream.deleted_at,
     }
 
 
@@ -192,4 +269,8 @@ def from_document(document: Mapping[str, Any]) -> Stream:
         ended_at=document["ended_at"],
         created_at=document["created_at"],
         updated_at=document["updated_at"],
+        host_seen_at=document["host_seen_at"],
+        host_gone_since=document["host_gone_since"],
+        end_reason=EndReason(document["end_reason"]) if document["end_reason"] else None,
+        deleted_at=document["deleted_at"],
     )

@@ -7,11 +7,12 @@ from google.type.decimal_pb2 import Decimal
 
 from livestream.v1 import live_stream_pb2 as pb
 from livestream.v1.user_pb2 import UserSummary
-from livestream_server.streams.model import Role, Status, Stream, StreamType
+from livestream_server.streams.model import EndReason, Role, Status, Stream, StreamType
 from livestream_server.transport.values import timestamp
 
 STATUSES = {each: pb.LiveStreamStatus.Value(f"LIVE_STREAM_STATUS_{each.name}") for each in Status}
 TYPES = {each: pb.LiveStreamType.Value(f"LIVE_STREAM_TYPE_{each.name}") for each in StreamType}
+END_REASONS = {each: pb.EndReason.Value(f"END_REASON_{each.name}") for each in EndReason}
 ROLES = {each: pb.Role.Value(f"ROLE_{each.name}") for each in Role}
 
 _OWNER = pb.ReplayAccess(status=pb.REPLAY_STATUS_OWNER)

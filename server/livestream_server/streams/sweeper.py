@@ -1,0 +1,74 @@
+"""Moves on the streams that time has changed. Runs in every process; each change is a conditional update."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from livestream_server.mongo.lease import Lease
+from livestream_server.streams.deadlines import Limits, end_reason
+from livestream_server.streams.model import EndReason, Status, Stream
+from livestream_server.streams.store import Streams
+
+BATCH = 100
+
+_log = structlog.get_logger("livestream.sweeper")
+
+
+class Sweeper:
+    """Expires streams that never started, and ends those that lost their host or took too long."""
+
+    def __init__(
+        self, streams: Streams, limits: Limits, lease: Lease, clock: Callable[[], datetime], *, every: timedelta
+    ) -> None:
+        self._streams = streams
+        self._limits = limits
+        self._lease = lease
+        self._clock = clock
+        self._every = every
+
+    async def run(self) -> None:
+        """Sweep again and again until cancelled; whatever fails is tried again at the next turn."""
+        try:
+            while True:
+                try:
+                    if await self._lease.acquire(self._clock()):
+                        await self.sweep()
+                except Exception as error:  # noqa: BLE001 - the database may be away for a while
+                    _log.warning("the sweep failed", error=type(error).__name__)
+                await asyncio.sleep(self._every.total_seconds())
+        finally:
+            await self._released()
+
+    async def sweep(self) -> int:
+        """Move on every stream that is due now; answers with how many were."""
+        moved = 0
+        while due := await self._streams.due(self._clock(), BATCH):
+            changed = [await self._move_on(each) for each in due]
+            moved += sum(changed)
+            if len(due) < BATCH or not any(changed):
+                break
+        return moved
+
+    async def _move_on(self, stream: Stream) -> bool:
+        now = self._clock()
+        if stream.status is Status.ACTIVE:
+            reason = end_reason(stream, self._limits)
+            moved = await self._streams.end_if_due(stream, reason, now)
+        else:
+            reason = None
+            moved = await self._streams.expire_if_due(stream, now)
+        if moved:
+            _log.info("stream moved on", stream=stream.id, status=moved.status.value, reason=_word(reason))
+        return moved is not None
+
+    async def _released(self) -> None:
+        try:
+            await self._lease.release()
+        except Exception as error:  # noqa: BLE001 - the lease ends by itself
+            _log.info("the lease was not released", error=type(error).__name__)
+
+
+def _word(reason: EndReason | None) -> str | None:
+    return reason.value if reason else None
