@@ -30,8 +30,12 @@ def configure(settings: Settings) -> None:
             cache_logger_on_first_use=True,
         )
     else:
+        # Plain tracebacks: the pretty ones print local variables, and so tokens.
+        console = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
         structlog.configure(
-            processors=[*shared, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())],
+            processors=[*shared, console],
             wrapper_class=wrapper,
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
             cache_logger_on_first_use=True,
