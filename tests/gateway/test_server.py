@@ -339,15 +339,19 @@ async def test_too_many_pipelined_requests_end_the_connection(running: Running) 
     assert (await peer.closed()).count(b"HTTP/1.1 200 OK") == MAX_PIPELINED + 1
 
 
-async def test_an_offer_to_upgrade_is_ignored_and_the_body_kept(running: Running) -> None:
+@pytest.mark.parametrize("connection", [b"Upgrade, HTTP2-Settings", b"close, Upgrade, HTTP2-Settings"])
+async def test_an_offer_to_upgrade_is_ignored_and_the_body_kept(running: Running, connection: bytes) -> None:
     """Java's HTTP client offers h2c with every POST. The parser skips the body, and would run it as the next request."""
     peer = await running.peer()
-    offer = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA")
-    smuggled = request(*offer, b"Content-Length: %d" % len(SMUGGLED), line=POST, body=SMUGGLED)
-    await peer.send(smuggled + GOOD)
+    offer = (b"Connection: " + connection, b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA")
+    length = b"Content-Length: %d" % len(SMUGGLED)
+    await peer.send(request(*offer, length, line=POST, body=SMUGGLED) + request(b"Connection: close"))
     assert (await peer.answer()).body == b"/ok %d" % len(SMUGGLED)
-    assert (await peer.answer()).body == b"/ok 0"
-    assert running.app.requests == [("POST", "/ok", SMUGGLED), ("GET", "/ok", b"")]
+    if not connection.startswith(b"close"):
+        assert (await peer.answer()).body == b"/ok 0"
+    assert await peer.closed() == b""
+    assert running.app.requests[0] == ("POST", "/ok", SMUGGLED)
+    assert "/smuggled" not in {path for _, path, _ in running.app.requests}
 
 
 async def test_a_websocket_handshake_is_answered_like_any_request(running: Running) -> None:
@@ -451,9 +455,10 @@ async def test_the_time_for_a_request_does_not_run_while_it_is_answered() -> Non
     """The limits are for the peer: how long the app may take is the app's business."""
     async with serving(request_timeout_seconds=0.3, idle_timeout_seconds=0.3) as running:
         peer = await running.peer()
+        assert (await peer.ask(GOOD)).status == 200
         await peer.send(request(line=b"GET /wait HTTP/1.1"))
         await running.app.waiting.wait()
-        await asyncio.sleep(1)
+        await asyncio.sleep(1.5)
         running.app.go.set()
         assert (await peer.answer()).body == b"/wait 0"
 
@@ -527,6 +532,9 @@ async def test_a_peer_that_reads_slowly_but_surely_gets_its_answer() -> None:
                 assert data
                 received += len(data)
                 await asyncio.sleep(0.01)
+        await asyncio.sleep(1)
+        await peer.send(request(b"Connection: close"))
+        assert (await peer.closed()).endswith(b"/ok 0")
 
 
 async def test_a_connection_too_many_is_refused_and_the_others_served() -> None:
@@ -574,8 +582,8 @@ async def test_stopping_ends_what_outlives_the_grace() -> None:
         await running.app.waiting.wait()
         async with asyncio.timeout(WAIT):
             await running.server.stop(0.1)
-        assert await peer.closed() == b""
         assert not running.server._server.server_state.tasks
+        assert await peer.closed() == b""
 
 
 async def test_two_sockets_may_share_a_port() -> None:
