@@ -79,5 +79,6 @@ async def _take(step: Step, caller: Caller, narrator: Narrator, kept: Kept, cert
     except NoAnswer as error:
         return [str(error)]
     narrator.answer(call, answer, certificate)
+    found = faults(step, answer, kept, certificate)
     keep(step, answer, kept)
-    return faults(step, answer, kept, certificate)
+    return found
