@@ -64,11 +64,12 @@ class Reader:
     def texts(self, pairs: Iterable[tuple[str, str | bytes]], wrong: Wrong) -> dict[str, Any]:
         """The fields that a query or a form sets. Bytes are a file's.
 
-        A field that is repeated may be given several times or as one JSON array; a message is given as JSON.
+        A field that is repeated may be given several times or as one JSON array; a message is given as JSON. An empty
+        text is what forms send for a field that was left blank: it is absent.
         """
         given: dict[str, list[str | bytes]] = {}
         for name, value in pairs:
-            if name in self._open:
+            if name in self._open and value != "":
                 given.setdefault(name, []).append(value)
         found = {}
         for name, values in given.items():

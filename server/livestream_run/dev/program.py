@@ -35,17 +35,19 @@ def develop(path: Path | None, *, grpc_address: Address, http_address: Address) 
         write_sample_picture(directory)
 
         async def started(bound: Bound) -> None:
-            await register(f"127.0.0.1:{grpc_address.port}", directory, settings)
+            await register(str(bound.grpc), directory, settings.media.base_url)
             print(banner(f"http://{bound.http}", str(bound.grpc), directory), flush=True)
 
         uvloop.run(serve(settings, grpc_address=grpc_address, http_address=http_address, started=started))
 
 
-async def register(target: str, directory: DevDirectory, settings: Settings) -> None:
+async def register(target: str, directory: DevDirectory, media_base_url: str) -> None:
     """Record the demo people, as the user service would."""
+    # gRPC would go through a proxy to this machine, too.
+    os.environ["no_grpc_proxy"] = "127.0.0.1"  # noqa: SIM112 - gRPC reads it in lower case
     token = dev_token(directory, PEOPLE[0].username, "people:write")
     async with LiveStreamClient(target, token=token) as client:
-        for each in demo_people(directory.media, settings.media.base_url):
+        for each in demo_people(directory.media, media_base_url):
             await client.put_person(each.person, updated_at=each.updated_at.ToDatetime(tzinfo=UTC))
 
 

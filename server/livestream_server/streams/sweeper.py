@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from livestream_server.mongo import failures
 from livestream_server.mongo.lease import Lease
 from livestream_server.streams.deadlines import Limits, end_reason
 from livestream_server.streams.model import EndReason, Status, Stream
@@ -65,7 +66,8 @@ class Sweeper:
 
     async def _released(self) -> None:
         try:
-            await self._lease.release()
+            with failures.deadline(1.0):
+                await self._lease.release()
         except Exception as error:  # noqa: BLE001 - the lease ends by itself
             _log.info("the lease was not released", error=type(error).__name__)
 

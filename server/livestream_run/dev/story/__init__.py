@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,6 @@ from livestream_run.dev.story.checks import Kept, NotKept, faults, filled, keep
 from livestream_run.dev.story.instance import Instance, temporary_instance
 from livestream_run.dev.story.narrator import Narrator
 from livestream_run.dev.story.steps import Chapter, Step
-from livestream_server.settings import Settings
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -43,7 +43,7 @@ def tell() -> int:
 
 async def _tell(instance: Instance, narrator: Narrator) -> int:
     try:
-        await register(instance.grpc_target, instance.directory, Settings())
+        await register(instance.grpc_target, instance.directory, os.environ["MEDIA_BASE_URL"])
     except LiveStreamError as error:
         raise DevError(f"The demo people could not be registered: {error}") from error
     async with WireCaller(instance) as caller:

@@ -63,8 +63,6 @@ def temporary_instance() -> Iterator[Instance]:
         grpc_port, http_port = _free_ports(2)
         os.environ.update(directory.settings_environment(uri, http_port))
         os.environ["MONGODB_DATABASE"] = name
-        # gRPC would go through a proxy to this machine, too.
-        os.environ["no_grpc_proxy"] = "127.0.0.1"  # noqa: SIM112 - gRPC reads it in lower case
         instance = Instance(
             directory,
             grpc_target=f"127.0.0.1:{grpc_port}",
