@@ -132,6 +132,15 @@ class MissingScope(NotAllowed):
         super().__init__(f"this method needs a token with the scope {scope}", scope=scope)
 
 
+class IdempotencyKeyReused(AlreadyExists):
+    """The idempotency key was used before, with another content."""
+
+    reason = "IDEMPOTENCY_KEY_REUSED"
+
+    def __init__(self, **made: str) -> None:
+        super().__init__("this idempotency key was used with another content; use a new key", **made)
+
+
 class Internal(ServiceError):
     """Anything unexpected (INTERNAL, 500). The log has the rest, under the request id."""
 

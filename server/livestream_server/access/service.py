@@ -1,6 +1,6 @@
 """AccessService: whoever takes a payment opens the door here."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
@@ -8,18 +8,8 @@ from livestream.v1.access_service_pb2 import GrantAccessRequest, GrantAccessResp
 from livestream.v1.access_service_pb2_grpc import AccessServiceServicer
 from livestream.v1.user_pb2 import UserSummary
 from livestream_server.access.store import AccessGrants
-from livestream_server.errors import NotFound
 from livestream_server.transport.pipeline import Context
 from livestream_server.transport.values import object_id, timestamp
-
-
-class PersonNotFound(NotFound):
-    """Nobody is recorded under this id."""
-
-    reason = "PERSON_NOT_FOUND"
-
-    def __init__(self, user_id: str) -> None:
-        super().__init__("there is no such person", user_id=user_id)
 
 
 class Streams(Protocol):
@@ -32,8 +22,8 @@ class Streams(Protocol):
 class People(Protocol):
     """What this room needs of the people room."""
 
-    async def cards(self, ids: Collection[str]) -> Mapping[str, UserSummary]:
-        """The cards of those of `ids` that are recorded."""
+    async def card(self, user_id: str) -> UserSummary:
+        """The card of the person; raises NotFound if nobody is recorded under this id."""
 
 
 class AccessRoom(AccessServiceServicer):
@@ -49,7 +39,6 @@ class AccessRoom(AccessServiceServicer):
         stream_id = object_id("live_stream_id", request.live_stream_id)
         user_id = object_id("user_id", request.user_id)
         await self._streams.require(stream_id)
-        if user_id not in await self._people.cards([user_id]):
-            raise PersonNotFound(user_id)
+        await self._people.card(user_id)
         granted_at = await self._grants.grant(stream_id, user_id, self._clock())
         return GrantAccessResponse(live_stream_id=stream_id, user_id=user_id, granted_at=timestamp(granted_at))

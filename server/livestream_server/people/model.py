@@ -4,7 +4,7 @@ import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
 
-from livestream_server.errors import Invalid, NotAllowed, Violation
+from livestream_server.errors import Invalid, NotAllowed, NotFound, Violation
 
 NAME_LENGTH = 120
 USERNAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -23,6 +23,15 @@ class RegistrationIncomplete(NotAllowed):
 
     def __init__(self, user_id: str) -> None:
         super().__init__("complete your registration first", user_id=user_id)
+
+
+class PersonNotFound(NotFound):
+    """Nobody is recorded under this id."""
+
+    reason = "PERSON_NOT_FOUND"
+
+    def __init__(self, user_id: str) -> None:
+        super().__init__("there is no such person", user_id=user_id)
 
 
 class PersonRules:

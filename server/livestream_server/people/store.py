@@ -10,7 +10,7 @@ from pymongo.errors import DuplicateKeyError
 
 from livestream.v1.user_pb2 import Media, UserSummary
 from livestream_server.mongo.client import Database, Document
-from livestream_server.people.model import RegistrationIncomplete
+from livestream_server.people.model import PersonNotFound, RegistrationIncomplete
 from livestream_server.transport.values import timestamp
 
 CACHE_SIZE = 20_000
@@ -44,6 +44,13 @@ class People:
                 card = _card(document)
                 found[card.id] = card
                 self._remember(card, now)
+        return found
+
+    async def card(self, user_id: str) -> UserSummary:
+        """The card of one person; raises PersonNotFound."""
+        found = (await self.cards([user_id])).get(user_id)
+        if found is None:
+            raise PersonNotFound(user_id)
         return found
 
     async def cards_for(self, caller: str, others: Collection[str]) -> Mapping[str, UserSummary]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-from livestream_server.errors import AlreadyExists, NotAllowed, NotFound, Refused
+from livestream_server.errors import NotAllowed, NotFound, Refused
 
 MAX_UID = 2**31 - 1  # Agora's pages disagree on the sign bit; mobile SDKs show larger ones as negative
 
@@ -278,12 +278,3 @@ class CreatorAlreadyLive(Refused):
 
     def __init__(self, stream_id: str) -> None:
         super().__init__("another stream of yours is active; end it first", live_stream_id=stream_id)
-
-
-class IdempotencyKeyReused(AlreadyExists):
-    """The idempotency key was used before, with another content."""
-
-    reason = "IDEMPOTENCY_KEY_REUSED"
-
-    def __init__(self, stream_id: str) -> None:
-        super().__init__("this idempotency key was used with another content; use a new key", live_stream_id=stream_id)

@@ -1,6 +1,5 @@
 """What callers send to LiveStreamService, as values of this room; raises Invalid for what can have no meaning."""
 
-import hashlib
 from dataclasses import dataclass
 
 from livestream.v1.live_stream_pb2 import LIVE_STREAM_TYPE_UNSPECIFIED
@@ -9,7 +8,6 @@ from livestream_server.errors import Invalid, Violation
 from livestream_server.streams import view
 from livestream_server.streams.drafting import Draft
 from livestream_server.streams.model import Role, StreamType
-from livestream_server.transport.call import is_request_id
 from livestream_server.transport.values import moment, object_id
 
 DEVICE_LENGTH = 64
@@ -32,22 +30,6 @@ def draft_of(request: CreateStreamRequest) -> Draft:
         motivation=request.motivation if has("motivation") else None,
         planned_start=(moment("planned_start_date", request.planned_start_date) if has("planned_start_date") else None),
     )
-
-
-def idempotency_of(request: CreateStreamRequest) -> tuple[str, bytes] | tuple[None, None]:
-    """The idempotency key and the fingerprint of the content that it stands for; nothing if there is no key.
-
-    Raises Invalid if the key is not 1 to 64 visible ASCII characters.
-    """
-    key = request.request_id
-    if not key:
-        return None, None
-    if not is_request_id(key):
-        raise Invalid(Violation("request_id", "must be 1 to 64 visible ASCII characters"))
-    content = CreateStreamRequest()
-    content.CopyFrom(request)
-    content.ClearField("request_id")
-    return key, hashlib.sha256(content.SerializeToString(deterministic=True)).digest()
 
 
 def role_of(request: JoinStreamRequest | RenewTokensRequest) -> Role | None:

@@ -11,13 +11,13 @@ from livestream.v1.user_pb2 import UserSummary
 from livestream_server.streams import view
 from livestream_server.streams.drafting import check, new_stream
 from livestream_server.streams.model import Chair, GuestNotFound, NotJoined, Role, Status, Stream, StreamNotFound
-from livestream_server.streams.requests import Wish, draft_of, idempotency_of, role_of, wish_of
+from livestream_server.streams.requests import Wish, draft_of, role_of, wish_of
 from livestream_server.streams.seats import Seats
 from livestream_server.streams.store import Streams
 from livestream_server.tokens.agora import Grant, TokenIssuer, Tokens
 from livestream_server.transport.call import current_call, current_caller
 from livestream_server.transport.pipeline import Context
-from livestream_server.transport.values import object_id, timestamp
+from livestream_server.transport.values import idempotency_of, object_id, timestamp
 
 MODERATE = "streams:moderate"
 

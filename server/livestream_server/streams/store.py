@@ -9,6 +9,7 @@ from bson import Decimal128, ObjectId
 from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
+from livestream_server.errors import IdempotencyKeyReused
 from livestream_server.mongo.client import Database, Document
 from livestream_server.streams.deadlines import Limits, due_at
 from livestream_server.streams.drafting import channel_name
@@ -18,7 +19,6 @@ from livestream_server.streams.model import (
     Broadcaster,
     CreatorAlreadyLive,
     EndReason,
-    IdempotencyKeyReused,
     Role,
     Status,
     Stream,
@@ -88,7 +88,7 @@ class Streams:
         if document is None:
             return None
         if document["fingerprint"] != fingerprint:
-            raise IdempotencyKeyReused(str(document["_id"]))
+            raise IdempotencyKeyReused(live_stream_id=str(document["_id"]))
         return from_document(document)
 
     async def add(self, stream: Stream, request_id: str | None, fingerprint: bytes | None) -> Stream:

@@ -1,11 +1,14 @@
 """Values of the wire as values of the language, and back; each room's service uses them."""
 
+import hashlib
 import re
 from datetime import UTC, datetime, timedelta
 
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from livestream_server.errors import Invalid, Violation
+from livestream_server.transport.call import is_request_id
 
 _ID = re.compile(r"[0-9a-f]{24}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,6 +28,27 @@ def moment(field: str, value: Timestamp) -> datetime:
     except (ValueError, OverflowError):
         raise Invalid(Violation(field, "must be a date of the years 1 to 9999")) from None
     return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+def idempotency_key(request_id: str) -> str | None:
+    """The idempotency key, or None if the caller gave none; raises Invalid if it can be none."""
+    if request_id and not is_request_id(request_id):
+        raise Invalid(Violation("request_id", "must be 1 to 64 visible ASCII characters"))
+    return request_id or None
+
+
+def idempotency_of(request: Message) -> tuple[str, bytes] | tuple[None, None]:
+    """The idempotency key in `request_id` and the fingerprint of the content that it stands for; nothing without a key.
+
+    Raises Invalid if the key is not 1 to 64 visible ASCII characters.
+    """
+    key = idempotency_key(getattr(request, "request_id"))  # noqa: B009 - a field that only some messages have
+    if key is None:
+        return None, None
+    content = type(request)()
+    content.CopyFrom(request)
+    content.ClearField("request_id")
+    return key, hashlib.sha256(content.SerializeToString(deterministic=True)).digest()
 
 
 def timestamp(at: datetime | None) -> Timestamp | None:
