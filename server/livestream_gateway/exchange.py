@@ -85,8 +85,8 @@ async def read_body(receive: Receive, limit: int, declared: bytes | None) -> byt
 
 
 def _too_large(limit: int) -> Refusal:
-    # The rest is not read, so nothing else can come over this connection.
-    return Refusal(413, f"the body must be at most {limit} bytes", headers=((b"connection", b"close"),))
+    # The connection stays: the server discards the rest, because a client that is still sending would miss the answer.
+    return Refusal(413, f"the body must be at most {limit} bytes")
 
 
 async def respond(scope: Scope, send: Send, answer: Answer, request_id: bytes | None = None) -> None:
