@@ -1,7 +1,7 @@
 """One door: every part of the service is built here and handed on through constructors."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,6 +32,7 @@ from livestream_server.transport.values import utc_now
 
 PING_EVERY = 1.0
 PING_TIMEOUT = 2.0
+CANCEL_AGAIN = 0.5  # as long as a task takes to tidy up behind itself
 
 _log = structlog.get_logger("livestream.service")
 
@@ -104,11 +105,21 @@ async def open_service(
         try:
             yield service
         finally:
-            for each in tasks:
-                each.cancel()
-            # Bounded, because a task in the middle of a driver's retry may miss that it was cancelled.
-            await asyncio.wait(tasks, timeout=3.0)
+            await _end(tasks)
             await thumbnails.close()
+
+
+async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel the tasks until they have ended, before the database that they use is closed.
+
+    Once is not enough: the driver writes under `asyncio.wait_for`, which on Python 3.11 loses a cancellation that
+    arrives when the write is done (python/cpython#81839).
+    """
+    pending = set(tasks)
+    while pending:
+        for each in pending:
+            each.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN)
 
 
 def _limits(settings: Settings) -> Limits:
