@@ -45,4 +45,6 @@ async def test_a_stop_in_the_middle_of_a_ping_is_a_stop(
     async with asyncio.timeout(10) as limit, open_service(settings, listeners=[listener]):
         await listener.reached.wait()
     assert not limit.expired()
+    left = [each.get_coro().__qualname__ for each in asyncio.all_tasks()]
+    assert not [each for each in left if each in ("_watch_database", "Sweeper.run")]
     gc.collect()
