@@ -54,8 +54,18 @@ proto: ## build the stubs again
 bench: setup ## speed, side by side in one run
 	$(BIN)/python -m bench
 
+.PHONY: docs
+docs: setup ## write docs/configuration.md and docs/errors.md from the code
+	$(BIN)/python -m livestream_run.reference docs
+
 .PHONY: lock
-lock: setup ## resolve requirements/dev.txt and requirements/run.txt again
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --extra embedded --group dev pyproject.toml -o requirements/dev.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header pyproject.toml --group build -c requirements/dev.txt -o requirements/run.txt
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
+lock: setup ## resolve requirements/*.txt again; all to the newest: make lock LATEST=--upgrade
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(LOCK) $(LATEST) pyproject.toml --extra embedded --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/run.txt
+	$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
+
+.PHONY: release-contract
+release-contract: setup proto ## make today's contract the one that `make check` compares with
+	$(BIN)/buf build protos/livestream/v1/api.binpb --path livestream --exclude-source-info -o protos/released.binpb
