@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from livestream.v1.access_pb2 import upper_case
 from livestream.v1.live_stream_pb2 import Broadcaster, LiveStream, MiniCrowdFunding, ReplayAccess, Role
 from livestream.v1.live_stream_service_pb2 import CreateStreamResponse, JoinStreamResponse
 from livestream.v1.user_pb2 import Media, UserSummary
@@ -127,7 +128,10 @@ def _single(value: Any, field: FieldDescriptor) -> Any:
         return None
     if field.enum_type:
         words = field.enum_type.values[0].name.removesuffix("UNSPECIFIED")
-        return None if value == words + "UNSPECIFIED" else value.removeprefix(words).lower()
+        if value == words + "UNSPECIFIED":
+            return None
+        word = value.removeprefix(words)
+        return word if field.enum_type.GetOptions().Extensions[upper_case] else word.lower()
     if field.message_type:
         match field.message_type.full_name:
             case "google.protobuf.Timestamp":

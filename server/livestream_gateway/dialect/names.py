@@ -4,16 +4,20 @@ import re
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor
 
+from livestream.v1.access_pb2 import upper_case
+
 _STEP = re.compile(r"(\w+)((?:\[[^\]]*\])*)")
 
 
 def public_values(enum: EnumDescriptor) -> dict[str, int]:
-    """Numbers by public name: lower case, without the prefix. `ROLE_HOST` is `host`; `ROLE_UNSPECIFIED` has none.
+    """Numbers by public name: without the prefix, and in lower case unless the enum has the option `upper_case`.
 
-    The prefix is what stands before `UNSPECIFIED` in the name of the value 0.
+    `ROLE_HOST` is `host`; `ROLE_UNSPECIFIED` has none. The prefix is what stands before `UNSPECIFIED` in the name of
+    the value 0.
     """
     prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
-    return {each.name.removeprefix(prefix).lower(): each.number for each in enum.values if each.number}
+    cased = str.upper if enum.GetOptions().Extensions[upper_case] else str.lower
+    return {cased(each.name.removeprefix(prefix)): each.number for each in enum.values if each.number}
 
 
 def public_path(message: Descriptor, path: str) -> str:
