@@ -10,11 +10,14 @@ import structlog
 
 from livestream.v1.access_service_pb2_grpc import add_AccessServiceServicer_to_server
 from livestream.v1.live_stream_service_pb2_grpc import add_LiveStreamServiceServicer_to_server
+from livestream.v1.moderation_service_pb2_grpc import add_ModerationServiceServicer_to_server
 from livestream.v1.people_service_pb2_grpc import add_PeopleServiceServicer_to_server
 from livestream_server.access.service import AccessRoom
 from livestream_server.access.store import AccessGrants
 from livestream_server.auth.jwt import Authenticator
 from livestream_server.images.store import Thumbnails
+from livestream_server.moderation.service import ModerationRoom
+from livestream_server.moderation.store import Bans
 from livestream_server.mongo import client as mongo
 from livestream_server.mongo import failures
 from livestream_server.mongo.lease import Lease
@@ -66,11 +69,14 @@ async def open_service(
         limits = _limits(settings)
         streams, seats, grants = Streams(database, limits), Seats(database), AccessGrants(database)
         people = People(database, cache_seconds=settings.people_cache_seconds)
+        bans = Bans(database)
         await auth.start()
         await thumbnails.start()
         with failures.at_start():
             await streams.prepare()
             await seats.prepare()
+            await people.prepare()
+            await bans.prepare()
 
         registry = Registry(
             Guards(
@@ -87,6 +93,7 @@ async def open_service(
             seats=seats,
             people=people,
             access=grants,
+            bans=bans,
             thumbnails=thumbnails,
             tokens=tokens,
             clock=clock,
@@ -94,6 +101,15 @@ async def open_service(
         add_LiveStreamServiceServicer_to_server(room, registry)  # type: ignore[arg-type]  # all of a server it needs
         add_PeopleServiceServicer_to_server(PeopleRoom(people, clock), registry)  # type: ignore[arg-type]  # likewise
         add_AccessServiceServicer_to_server(AccessRoom(grants, streams, people, clock), registry)  # type: ignore[arg-type]  # likewise
+        moderation = ModerationRoom(
+            bans=bans,
+            streams=streams,
+            seats=seats,
+            people=people,
+            token_life=timedelta(seconds=settings.agora.token_life_seconds),
+            clock=clock,
+        )
+        add_ModerationServiceServicer_to_server(moderation, registry)  # type: ignore[arg-type]  # likewise
 
         service = Service(registry.handlers)
         every = timedelta(seconds=settings.sweep_seconds)

@@ -6,11 +6,12 @@ from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
+from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from livestream.v1.user_pb2 import Media, UserSummary
 from livestream_server.mongo.client import Database, Document
-from livestream_server.people.model import PersonNotFound, RegistrationIncomplete
+from livestream_server.people.model import ID, PersonNotFound, RegistrationIncomplete
 from livestream_server.transport.values import timestamp
 
 CACHE_SIZE = 20_000
@@ -26,6 +27,10 @@ class People:
         self._cache_seconds = cache_seconds
         self._monotonic = monotonic
         self._cache: dict[str, tuple[UserSummary, float]] = {}
+
+    async def prepare(self) -> None:
+        """Create the index that finds people by username; nothing happens if it is there."""
+        await self._users.create_indexes([IndexModel([("username", ASCENDING)], name="username")])
 
     async def cards(self, ids: Collection[str]) -> Mapping[str, UserSummary]:
         """The cards of those of `ids` that are recorded, in at most one read. They must not be changed."""
@@ -62,6 +67,12 @@ class People:
         if caller not in cards:
             raise RegistrationIncomplete(caller)
         return cards
+
+    async def named(self, name: str) -> frozenset[str]:
+        """The ids of everyone with this username, of whom there should be one; an id names itself."""
+        if ID.fullmatch(name):
+            return frozenset([name])
+        return frozenset([str(each["_id"]) async for each in self._users.find({"username": name}, {"username": 1})])
 
     async def put(self, person: UserSummary, updated_at: datetime) -> UserSummary:
         """Record `person` unless a record of the same time or later is there; answers with what is recorded."""

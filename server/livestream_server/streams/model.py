@@ -104,6 +104,8 @@ class Stream:
     """When the host left, unless they came back."""
     end_reason: EndReason | None = None
     deleted_at: datetime | None = None
+    has_bans: bool = False
+    """Whether someone was ever shut out, so that a join must look its person up among the bans."""
 
     @property
     def creator(self) -> str:
@@ -118,6 +120,20 @@ class Stream:
     def role_of(self, user: str) -> Role | None:
         """What `user` is to this stream by invitation; a viewer is nothing to it."""
         return next((each.role for each in self.broadcasters if each.user == user), None)
+
+    def uid_of(self, user: str) -> int | None:
+        """The uid that `user` has as a broadcaster, whether they have entered or not."""
+        return next((each.uid for each in self.broadcasters if each.user == user), None)
+
+    def require_creator(self, user: str) -> None:
+        """Raise NotTheCreator unless `user` created the stream."""
+        if self.creator != user:
+            raise NotTheCreator(self.id)
+
+    def require_remindable(self) -> None:
+        """Raise StreamNotRemindable if the stream has started, or is over."""
+        if self.status not in NOT_STARTED:
+            raise StreamNotRemindable(self.id, self.status, NOT_STARTED)
 
     def place_of(self, user: str, role: Role) -> int:
         """The index in `broadcasters` of `user`, who wants to enter as host or guest.
@@ -167,8 +183,7 @@ class Stream:
 
     def require_deletable_by(self, user: str) -> None:
         """Raise NotTheCreator, or StreamNotDeletable while the stream is active."""
-        if self.creator != user:
-            raise NotTheCreator(self.id)
+        self.require_creator(user)
         if self.status not in DELETABLE:
             raise StreamNotDeletable(self.id, self.status, DELETABLE)
 
@@ -269,6 +284,13 @@ class StreamNotDeletable(_StateForbids):
 
     reason = "STREAM_NOT_DELETABLE"
     can = "deleted"
+
+
+class StreamNotRemindable(_StateForbids):
+    """The stream has started, or is over."""
+
+    reason = "STREAM_NOT_REMINDABLE"
+    can = "reminded of"
 
 
 class CreatorAlreadyLive(Refused):

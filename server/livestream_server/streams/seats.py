@@ -65,6 +65,11 @@ class Seats:
         await self._seen(key, seat, {}, now)
         return Chair(Role.AUDIENCE, seat.uid)
 
+    async def uid_of(self, stream_id: str, user: str) -> int | None:
+        """The uid that `user` has in the audience; None if they never joined."""
+        seat = await self._find(stream_id, user)
+        return seat.uid if seat else None
+
     async def _seen(self, key: tuple[str, str], seat: _Seat, values: Document, now: datetime) -> None:
         if now - seat.last_seen >= SEEN_EVERY:
             seat.last_seen = now

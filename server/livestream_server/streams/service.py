@@ -39,6 +39,13 @@ class Access(Protocol):
         """Raise NotAllowed unless the person may enter the paid stream."""
 
 
+class Bans(Protocol):
+    """What this room needs of the moderation room."""
+
+    async def require_not_blocked(self, stream_id: str, user_id: str) -> None:
+        """Raise NotAllowed if a ban shuts the person out of the stream."""
+
+
 class Thumbnails(Protocol):
     """What this room needs of the images room."""
 
@@ -59,6 +66,7 @@ class LiveStreamRoom(LiveStreamServiceServicer):
         seats: Seats,
         people: People,
         access: Access,
+        bans: Bans,
         thumbnails: Thumbnails,
         tokens: TokenIssuer,
         clock: Callable[[], datetime],
@@ -67,6 +75,7 @@ class LiveStreamRoom(LiveStreamServiceServicer):
         self._seats = seats
         self._people = people
         self._access = access
+        self._bans = bans
         self._thumbnails = thumbnails
         self._tokens = tokens
         self._clock = clock
@@ -95,6 +104,7 @@ class LiveStreamRoom(LiveStreamServiceServicer):
         wish = wish_of(request, call.peer)
         stream = await self._streams.get(wish.stream_id)
         cards = await self._people.cards_for(caller, [stream.creator, *stream.guests])
+        await self._require_not_blocked(stream, caller)
         stream, chair = await self._seated(stream, caller, wish, now)
         tokens = self._issued(stream, caller, chair, now)
         return rpc.JoinStreamResponse(
@@ -116,6 +126,7 @@ class LiveStreamRoom(LiveStreamServiceServicer):
         caller, now = current_caller().id, self._clock()
         stream = await self._streams.get(object_id("live_stream_id", request.live_stream_id))
         await self._people.cards_for(caller, [])
+        await self._require_not_blocked(stream, caller)
         chair = await self._kept(stream, caller, role_of(request) or stream.role_of(caller) or Role.AUDIENCE, now)
         tokens = self._issued(stream, caller, chair, now)
         return rpc.RenewTokensResponse(agora=_agora(stream, chair, tokens), rtm=_rtm(stream, caller, tokens))
@@ -162,6 +173,11 @@ class LiveStreamRoom(LiveStreamServiceServicer):
         if role is Role.HOST:
             await self._streams.host_is_here(stream, now)
         return Chair(role, broadcaster.uid)
+
+    async def _require_not_blocked(self, stream: Stream, user: str) -> None:
+        """Raise if a ban shuts `user` out of audience and stage. A stream that never had one costs no read."""
+        if stream.has_bans:
+            await self._bans.require_not_blocked(stream.id, user)
 
     async def _require_admission(self, stream: Stream, user: str) -> None:
         """Raise if `user` may not enter the audience now."""

@@ -1,6 +1,6 @@
 """Streams as documents of the collection `streams`. Every transition is one conditional update."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +16,7 @@ from livestream_server.streams.drafting import channel_name
 from livestream_server.streams.model import (
     DELETABLE,
     NOT_STARTED,
+    OPEN_TO_HOST,
     Broadcaster,
     CreatorAlreadyLive,
     EndReason,
@@ -42,6 +43,11 @@ INDEXES = [
         partialFilterExpression={"request_id": {"$exists": True}},
     ),
     IndexModel([("due_at", ASCENDING)], name="due", partialFilterExpression={"due_at": {"$type": "date"}}),
+    IndexModel(
+        [("status", ASCENDING), ("reminders", ASCENDING)],
+        name="reminders_to_take",
+        partialFilterExpression={"reminders": {"$type": "objectId"}},
+    ),
 ]
 SEEN_EVERY = timedelta(minutes=1)
 
@@ -187,6 +193,42 @@ class Streams:
         values = {"status": Status.EXPIRED.value, "due_at": None}
         return await self._change(stream, NOT_STARTED, values, now, {"due_at": {"$lte": now}})
 
+    async def expect_bans(self, stream_id: str) -> None:
+        """From now on, let every join look its person up among the bans. It is never undone: that would race."""
+        await self._streams.update_one({"_id": ObjectId(stream_id)}, {"$set": {"has_bans": True}})
+
+    async def expect_reminders(self, stream_id: str) -> None:
+        """Mark the stream, so that `with_reminders` finds it once it is active. Call it when the reminder is written.
+
+        A mark that is there is kept while the stream has not started, so that a crowd does not write to one document;
+        after that a new mark takes its place, so that `forget_reminders`, which may be under way, leaves it alone.
+        """
+        key = {"_id": ObjectId(stream_id)}
+        stream = await self._streams.find_one(key, {"status": 1, "reminders": 1})
+        if stream and not (stream["status"] in NOT_STARTED and stream.get("reminders")):
+            await self._streams.update_one(key, {"$set": {"reminders": ObjectId()}})
+
+    async def with_reminders(self, limit: int) -> Mapping[str, str]:
+        """Active streams that are marked, with their marks."""
+        query = {"status": Status.ACTIVE.value, "reminders": {"$type": "objectId"}}
+        found = self._streams.find(query, {"reminders": 1}).sort("reminders").limit(limit)
+        return {str(each["_id"]): str(each["reminders"]) async for each in found}
+
+    async def forget_reminders(self, stream_id: str, mark: str) -> None:
+        """Take the mark from a stream, unless it has a newer one."""
+        await self._streams.update_one(
+            {"_id": ObjectId(stream_id), "reminders": ObjectId(mark)}, {"$unset": {"reminders": ""}}
+        )
+
+    async def started(self, stream_ids: Collection[str]) -> Mapping[str, bool]:
+        """Whether each stream is active or still to start; what is over or deleted is absent."""
+        query = {"_id": {"$in": [ObjectId(each) for each in stream_ids]}}
+        return {
+            str(each["_id"]): each["status"] == Status.ACTIVE
+            async for each in self._streams.find(query, {"status": 1, "deleted_at": 1})
+            if each["status"] in OPEN_TO_HOST and each["deleted_at"] is None
+        }
+
     async def _change(
         self,
         stream: Stream,
@@ -242,6 +284,7 @@ def to_document(stream: Stream) -> Document:
         "host_gone_since": stream.host_gone_since,
         "end_reason": stream.end_reason.value if stream.end_reason else None,
         "deleted_at": stream.deleted_at,
+        "has_bans": stream.has_bans,
     }
 
 
@@ -273,4 +316,5 @@ def from_document(document: Mapping[str, Any]) -> Stream:
         host_gone_since=document["host_gone_since"],
         end_reason=EndReason(document["end_reason"]) if document["end_reason"] else None,
         deleted_at=document["deleted_at"],
+        has_bans=document.get("has_bans", False),
     )

@@ -1,0 +1,1 @@
+"""Bans: whom creators shut out of their streams."""

@@ -1,0 +1,133 @@
+"""What a ban is, and what it takes to make one."""
+
+import unicodedata
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from livestream_server.errors import AlreadyExists, Invalid, NotAllowed, NotFound, Violation
+
+REASON_LENGTH = 500
+SLACK = timedelta(minutes=1)
+"""What a join that is being answered during the ban, by a process whose clock runs ahead, may add to its tokens."""
+
+
+class Action(StrEnum):
+    """What a banned person may not do."""
+
+    BLOCK = "block"
+    CHAT_ONLY = "chat_only"
+
+
+@dataclass(frozen=True, slots=True)
+class Kick:
+    """Where at Agora the banned person can still be: for whoever throws them out there."""
+
+    channel: str
+    uids: tuple[int, ...]
+    """Those known when the ban was made. A join that was under way may have drawn one since: look at the seat again."""
+    tokens_end_at: datetime
+    """No token of theirs is valid after this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The ban that a creator asks for, as it came in."""
+
+    stream_id: str
+    user: str
+    action: Action | None
+    """None if the caller named an action that does not exist."""
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """A person who may not do something in one stream."""
+
+    id: str
+    stream_id: str
+    user: str
+    action: Action
+    reason: str | None
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+    kick: Kick | None
+    """None if the person may stay."""
+    deleted_at: datetime | None = None
+    deleted_by: str | None = None
+
+    def require_maker(self, user: str) -> None:
+        """Raise NotYourBan unless `user` made the ban: the creator of its stream."""
+        if self.created_by != user:
+            raise NotYourBan(self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which standing bans to list; None does not narrow."""
+
+    created_by: str
+    users: frozenset[str] | None
+    stream_id: str | None
+    action: Action | None
+    since: datetime | None
+    until: datetime | None
+
+
+def check(draft: Draft, creator: str) -> None:
+    """Raise Invalid with everything that is wrong with `draft`."""
+    violations = []
+    if draft.user == creator:
+        violations.append(Violation("target_user_id", "must be somebody else"))
+    if draft.action is None:
+        violations.append(Violation("action_type", "must be BLOCK or CHAT_ONLY"))
+    reason = tidy(draft.reason) or ""
+    if len(reason) > REASON_LENGTH or any(unicodedata.category(each) == "Cc" for each in reason):
+        violations.append(Violation("reason", f"must be at most {REASON_LENGTH} characters, no control characters"))
+    if violations:
+        raise Invalid(*violations)
+
+
+def tidy(reason: str | None) -> str | None:
+    """The reason as it is kept; None if nothing is said."""
+    return unicodedata.normalize("NFC", reason).strip() or None if reason else None
+
+
+class BanNotFound(NotFound):
+    """There is no such ban."""
+
+    reason = "BAN_NOT_FOUND"
+
+    def __init__(self, ban_id: str) -> None:
+        super().__init__("there is no such ban", ban_id=ban_id)
+
+
+class NotYourBan(NotAllowed):
+    """The ban is about a stream of somebody else."""
+
+    reason = "NOT_YOUR_BAN"
+
+    def __init__(self, ban_id: str) -> None:
+        super().__init__("only the creator of the ban's stream may do this", ban_id=ban_id)
+
+
+class AlreadyBanned(AlreadyExists):
+    """A ban of the person stands in the stream."""
+
+    reason = "ALREADY_BANNED"
+
+    def __init__(self, stream_id: str, user_id: str) -> None:
+        super().__init__(
+            "this person is banned from the stream; lift that ban first", live_stream_id=stream_id, user_id=user_id
+        )
+
+
+class Banned(NotAllowed):
+    """The caller is shut out of the stream."""
+
+    reason = "BANNED"
+
+    def __init__(self, stream_id: str) -> None:
+        super().__init__("you are banned from this stream", live_stream_id=stream_id)
