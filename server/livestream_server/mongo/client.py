@@ -9,6 +9,7 @@ from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from livestream_server.mongo import waiting
 from livestream_server.settings import MongoSettings
 
 __all__ = ["READ_CONCERN", "WRITE_CONCERN", "CommandListener", "Database", "Document", "connect", "database"]
@@ -23,6 +24,7 @@ READ_CONCERN = ReadConcern("majority")
 
 def connect(settings: MongoSettings, *, listeners: Sequence[CommandListener] = ()) -> AsyncMongoClient[Document]:
     """A client that fails within seconds when the database is gone. It belongs to the loop that first uses it."""
+    waiting.mend()
     return AsyncMongoClient(
         settings.uri.get_secret_value(),
         appname="livestream",
