@@ -1,0 +1,170 @@
+"""The measured calls, one endless row of different ones for each figure, with what makes a reply the right one."""
+
+from collections.abc import Iterator
+from itertools import count, cycle
+
+import orjson
+from bench import floor, http1, http2, population
+from bench.load import Call
+from bench.population import STREAMS, VIEWERS, person_id, stream_id, token
+from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import StringValue
+
+from livestream.v1 import live_stream_service_pb2 as rpc
+from livestream.v1.live_stream_pb2 import (
+    LIVE_STREAM_STATUS_ACTIVE,
+    LIVE_STREAM_STATUS_PREPARING,
+    ROLE_AUDIENCE,
+    ROLE_HOST,
+    Role,
+)
+
+_SERVICE = "/livestream.v1.LiveStreamService"
+_REST = "/api/v1/live-stream"
+_TITLE, _MOTIVATION, _MINUTES = "Evening guitar", "New songs, and some that you know.", 60
+
+
+def hello() -> Iterator[Call]:
+    common = http2.common_headers(floor.PATH)
+    return cycle(_hello(common, f"person{n}") for n in range(STREAMS))
+
+
+def _hello(common: bytes, name: str) -> Call:
+    expected = StringValue(value=f"Hello, {name}!").SerializeToString()
+    return Call(http2.request(common, StringValue(value=name).SerializeToString(), None), expected.__eq__)
+
+
+def join_again() -> Iterator[Call]:
+    """Viewers who were in the stream before."""
+    return cycle(_join(STREAMS + n, n % STREAMS, ROLE_AUDIENCE) for n in range(VIEWERS))
+
+
+def join_first(newcomers: int) -> Iterator[Call]:
+    """A person whom the service has not met, or not for long, enters a stream in which they never were."""
+    for n in count():
+        yield _join(STREAMS + VIEWERS + n % newcomers, (n + n // newcomers) % STREAMS, ROLE_AUDIENCE)
+
+
+def join_as_host() -> Iterator[Call]:
+    """Hosts who come back to their active stream."""
+    return cycle(_join(n, n, ROLE_HOST) for n in range(STREAMS))
+
+
+def _join(person: int, stream: int, role: "Role.ValueType") -> Call:
+    message = rpc.JoinStreamRequest(live_stream_id=stream_id(stream), role=role, device_type="iOS", country="TR")
+
+    def good(body: bytes) -> bool:
+        reply = rpc.JoinStreamResponse.FromString(body)
+        return (
+            reply.live_stream.id == stream_id(stream)
+            and reply.live_stream.status == LIVE_STREAM_STATUS_ACTIVE
+            and reply.live_stream.role == role == reply.agora.role
+            and reply.live_stream.creator.id == person_id(stream)
+            and reply.agora.channel_name == population.channel(stream)
+            and reply.agora.uid > 0
+            and reply.agora.token.startswith("007")
+            and reply.rtm.token.startswith("007")
+            and reply.rtm.user_id == person_id(person)
+        )
+
+    return Call(_grpc("JoinStream", message, person), good)
+
+
+def get() -> Iterator[Call]:
+    return cycle(_get(STREAMS + n, n % STREAMS) for n in range(VIEWERS))
+
+
+def _get(person: int, stream: int) -> Call:
+    def good(body: bytes) -> bool:
+        seen = rpc.GetStreamResponse.FromString(body).live_stream
+        return seen.id == stream_id(stream) and seen.creator.id == person_id(stream)
+
+    return Call(_grpc("GetStream", rpc.GetStreamRequest(live_stream_id=stream_id(stream)), person), good)
+
+
+def create() -> Iterator[Call]:
+    """Announcements of different people, without a picture and without an idempotency key."""
+    return cycle(_create(n) for n in range(STREAMS))
+
+
+def _create(person: int) -> Call:
+    message = rpc.CreateStreamRequest(
+        title=f"{_TITLE} {person}", interest="music", duration_goal=_MINUTES, motivation=_MOTIVATION
+    )
+
+    def good(body: bytes) -> bool:
+        made = rpc.CreateStreamResponse.FromString(body).live_stream
+        return (
+            made.title == message.title
+            and made.status == LIVE_STREAM_STATUS_PREPARING
+            and made.creator.id == person_id(person)
+            and len(made.id) == 24
+        )
+
+    return Call(_grpc("CreateStream", message, person), good)
+
+
+def _grpc(method: str, message: Message, person: int) -> tuple[bytes, bytes, bytes]:
+    return http2.request(_COMMON[method], message.SerializeToString(), token(person))
+
+
+_COMMON = {
+    method: http2.common_headers(f"{_SERVICE}/{method}") for method in ("JoinStream", "GetStream", "CreateStream")
+}
+
+
+def http_join_again() -> Iterator[Call]:
+    """As `join_again`, over the public API."""
+    return cycle(_http_join(STREAMS + n, n % STREAMS) for n in range(VIEWERS))
+
+
+def _http_join(person: int, stream: int) -> Call:
+    body = orjson.dumps({"liveStreamId": stream_id(stream), "deviceType": "iOS", "country": "TR"})
+
+    def good(reply: bytes) -> bool:
+        data = orjson.loads(reply)["data"]
+        return bool(
+            data["liveStream"]["id"] == stream_id(stream)
+            and data["liveStream"]["role"] == "audience" == data["agora"]["role"]
+            and data["agora"]["channelName"] == population.channel(stream)
+            and data["agora"]["token"].startswith("007")
+            and data["rtm"]["token"].startswith("007")
+            and data["rtm"]["userId"] == person_id(person)
+        )
+
+    return Call(http1.request("POST", f"{_REST}/join", body, token(person)), good)
+
+
+def http_get() -> Iterator[Call]:
+    return cycle(_http_get(STREAMS + n, n % STREAMS) for n in range(VIEWERS))
+
+
+def _http_get(person: int, stream: int) -> Call:
+    def good(reply: bytes) -> bool:
+        data = orjson.loads(reply)["data"]
+        return bool(data["id"] == stream_id(stream) and data["creator"]["_id"] == person_id(stream))
+
+    return Call(http1.request("GET", f"{_REST}/{stream_id(stream)}", b"", token(person)), good)
+
+
+def http_create() -> Iterator[Call]:
+    return cycle(_http_create(n) for n in range(STREAMS))
+
+
+def _http_create(person: int) -> Call:
+    asked = {
+        "title": f"{_TITLE} {person}",
+        "interest": "music",
+        "durationGoal": _MINUTES,
+        "motivation": _MOTIVATION,
+    }
+
+    def good(reply: bytes) -> bool:
+        data = orjson.loads(reply)["data"]
+        return bool(
+            data["title"] == asked["title"]
+            and data["status"] == "preparing"
+            and data["creator"]["_id"] == person_id(person)
+        )
+
+    return Call(http1.request("POST", f"{_REST}/create", orjson.dumps(asked), token(person)), good)

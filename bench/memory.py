@@ -1,0 +1,170 @@
+"""Collections in memory, and the answers of a MongoDB to the commands that the service sends to it.
+
+Documents are found by `_id`; a filter without one finds nothing, which is the truth about this population: no stream in
+it is due to end, and no idempotency key was used. Whatever else is asked is answered with an error, so that no figure
+rests on a wrong answer.
+"""
+
+import operator
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import bson
+from bench import population
+from bson.raw_bson import RawBSONDocument
+
+Document = dict[str, Any]
+
+COUNTS = "benchCounts"
+"""A command of our own: how many commands of each name and collection were answered, as `{"find streams": 12}`."""
+
+_TESTS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "$in": lambda value, wanted: value in wanted,
+    "$lt": lambda value, limit: value is not None and operator.lt(value, limit),
+    "$lte": lambda value, limit: value is not None and operator.le(value, limit),
+}
+_WITHOUT_ID = {frozenset({"due_at"}), frozenset({"creator", "request_id"})}
+"""Fields of the filters that may come without `_id`."""
+
+
+class Unknown(Exception):
+    """Something was asked that this database does not know."""
+
+
+class Memory:
+    """The collections, and the answer to each command on them."""
+
+    def __init__(self, hello: Document) -> None:
+        self._hello = hello
+        self._counts: Counter[str] = Counter()
+        self._collections: dict[str, dict[Any, RawBSONDocument]] = {
+            "streams": _stored(population.stream_document, population.STREAMS),
+            "users": _stored(population.user_document, population.PEOPLE),
+        }
+        self._commands: Mapping[str, Callable[[Document], Document]] = {
+            **dict.fromkeys(("hello", "ismaster"), lambda _: self._hello),
+            **dict.fromkeys(("ping", "endSessions", "createIndexes"), lambda _: {}),
+            "find": self._find,
+            "insert": self._insert,
+            "update": self._update,
+            "findAndModify": self._find_and_modify,
+            "delete": self._delete,
+            COUNTS: lambda _: {"counts": dict(self._counts)},
+        }
+
+    def answer(self, command: Document) -> Document:
+        """The reply to `command`, whose first key is its name, as in MongoDB."""
+        name = next(iter(command))
+        if isinstance(command[name], str):
+            self._counts[f"{name} {command[name]}"] += 1
+        try:
+            return {**self._commands.get(name, _unknown)(command), "ok": 1.0}
+        except Unknown as error:
+            return {"ok": 0.0, "code": 59, "codeName": "CommandNotFound", "errmsg": f"not known here: {error}"}
+
+    def _collection(self, command: Document) -> dict[Any, RawBSONDocument]:
+        return self._collections.setdefault(next(iter(command.values())), {})
+
+    def _find(self, command: Document) -> Document:
+        found = self._found(self._collection(command), command["filter"])
+        return {"cursor": {"firstBatch": found, "id": bson.Int64(0), "ns": f"bench.{command['find']}"}}
+
+    def _found(self, collection: dict[Any, RawBSONDocument], filter_: Document) -> list[RawBSONDocument]:
+        if "_id" not in filter_:
+            if frozenset(filter_) not in _WITHOUT_ID:
+                raise Unknown(f"a filter by {', '.join(filter_)}")
+            return []
+        wanted, others = filter_["_id"], {key: value for key, value in filter_.items() if key != "_id"}
+        keys = wanted["$in"] if isinstance(wanted, dict) and "$in" in wanted else [_key(wanted)]
+        return [collection[each] for each in keys if each in collection and _matches(collection[each], others)]
+
+    def _insert(self, command: Document) -> Document:
+        collection = self._collection(command)
+        for document in command["documents"]:
+            if (key := _key(document["_id"])) in collection:
+                return {"n": 0, "writeErrors": [_duplicate()]}
+            collection[key] = _raw(document)
+        return {"n": len(command["documents"])}
+
+    def _update(self, command: Document) -> Document:
+        (update,) = command["updates"]
+        collection, key = self._collection(command), _key(update["q"]["_id"])
+        if self._changed(collection, update["q"], update["u"]):
+            return {"n": 1, "nModified": 1}
+        if not update.get("upsert"):
+            return {"n": 0, "nModified": 0}
+        if key in collection:
+            return {"n": 0, "nModified": 0, "writeErrors": [_duplicate()]}
+        collection[key] = _raw({"_id": update["q"]["_id"], **update["u"]["$set"]})
+        return {"n": 1, "nModified": 0, "upserted": [{"index": 0, "_id": update["q"]["_id"]}]}
+
+    def _find_and_modify(self, command: Document) -> Document:
+        if not command.get("new"):
+            raise Unknown("findAndModify that answers with the old document")
+        return {"value": self._changed(self._collection(command), command["query"], command["update"])}
+
+    def _changed(
+        self, collection: dict[Any, RawBSONDocument], filter_: Document, update: Document
+    ) -> RawBSONDocument | None:
+        """The document after the update; None if the filter finds none."""
+        if update.keys() != {"$set"}:
+            raise Unknown(f"an update by {', '.join(update)}")
+        for found in self._found(collection, filter_):
+            document = bson.decode(found.raw)
+            for path, value in update["$set"].items():
+                _set(document, path, value)
+            changed = collection[_key(document["_id"])] = _raw(document)
+            return changed
+        return None
+
+    def _delete(self, command: Document) -> Document:
+        (delete,) = command["deletes"]
+        collection = self._collection(command)
+        found = self._found(collection, delete["q"])
+        for each in found:
+            del collection[_key(each["_id"])]
+        return {"n": len(found)}
+
+
+def _unknown(command: Document) -> Document:
+    raise Unknown(next(iter(command)))
+
+
+def _stored(document: Callable[[int], Document], number: int) -> dict[Any, RawBSONDocument]:
+    documents = [document(n) for n in range(number)]
+    return {each["_id"]: _raw(each) for each in documents}
+
+
+def _raw(document: Document) -> RawBSONDocument:
+    return RawBSONDocument(bson.encode(document))
+
+
+def _key(value: Any) -> Any:
+    """An `_id` as a dictionary's key."""
+    return tuple(value.items()) if isinstance(value, Mapping) else value
+
+
+def _matches(stored: RawBSONDocument, conditions: Document) -> bool:
+    document = bson.decode(stored.raw) if conditions else {}
+    return all(_holds(document.get(field), condition) for field, condition in conditions.items())
+
+
+def _holds(value: Any, condition: Any) -> bool:
+    if not isinstance(condition, dict):
+        return bool(value == condition)
+    if unknown := condition.keys() - _TESTS.keys():
+        raise Unknown(f"the operator {', '.join(unknown)}")
+    return all(_TESTS[name](value, operand) for name, operand in condition.items())
+
+
+def _set(document: Any, path: str, value: Any) -> None:
+    """Set what a path like `broadcasters.0.joined_at` leads to."""
+    *parts, last = path.split(".")
+    for part in parts:
+        document = document[int(part) if isinstance(document, list) else part]
+    document[last] = value
+
+
+def _duplicate() -> Document:
+    return {"index": 0, "code": 11000, "errmsg": "E11000 duplicate key error", "keyPattern": {"_id": 1}}

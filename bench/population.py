@@ -1,0 +1,116 @@
+"""Who and what exists during a run: people, their tokens, and streams, each computed from its number.
+
+The database stub and the load know the same population without talking to each other. Streams 0 to STREAMS - 1 are
+live, free and solo; number `n` belongs to person `n`. The next VIEWERS people watch again and again, so that the
+service knows their tokens and seats; the NEWCOMERS after them are each seen for the first time.
+"""
+
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+from bson import ObjectId
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from livestream.v1.user_pb2 import Media, UserSummary
+from livestream_server.auth.minting import mint
+from livestream_server.mongo.client import Document
+from livestream_server.people.store import _document as person_document
+from livestream_server.streams.model import Broadcaster, Role, Status, Stream, StreamType
+from livestream_server.streams.store import to_document
+
+STREAMS = 1_000
+VIEWERS = 1_000
+NEWCOMERS = 20_000
+PEOPLE = STREAMS + VIEWERS + NEWCOMERS
+
+DATABASE = "bench"
+JWT_SECRET = "a-secret-of-the-benchmark-which-is-long-enough"
+ISSUER, AUDIENCE = "livestream-bench", "livestream"
+APP_ID = "970ca35de60c44645bbae8a215061b33"
+CERTIFICATE = "5cfd2fd1755d40ecb72977518be15d3b"
+
+_LONG_AGO = datetime(2025, 1, 1, 10, tzinfo=UTC)
+_NOW = datetime.now(UTC)
+
+
+def environment(mongo_uri: str, media: Path) -> dict[str, str]:
+    """What `livestream-server serve` reads; everything else stays as a user gets it."""
+    return {
+        "MONGODB_URI": mongo_uri,
+        "MONGODB_DATABASE": DATABASE,
+        "AGORA_APP_ID": APP_ID,
+        "AGORA_APP_CERTIFICATE": CERTIFICATE,
+        "JWT_SECRET": JWT_SECRET,
+        "JWT_ISSUER": ISSUER,
+        "JWT_AUDIENCE": AUDIENCE,
+        "MEDIA_DIRECTORY": str(media),
+        "LIVESTREAM_DRAIN_SECONDS": "0",
+        "LIVESTREAM_LOG_FORMAT": "json",
+    }
+
+
+def person_id(number: int) -> str:
+    return f"6774fe20{number:016x}"
+
+
+def stream_id(number: int) -> str:
+    return f"6774fe21{number:016x}"
+
+
+@cache
+def token(person: int) -> str:
+    """One JWT per person, as long as a real one: the service sees it again when the person comes back."""
+    return mint(JWT_SECRET, person_id(person), issuer=ISSUER, audience=AUDIENCE)
+
+
+def stream_document(number: int) -> Document:
+    """A live stream as the streams room stores it, its host inside."""
+    stream = Stream(
+        id=stream_id(number),
+        title=f"Evening guitar {number}",
+        type=StreamType.SOLO,
+        channel_name=channel(number),
+        broadcasters=(Broadcaster(person_id(number), Role.HOST, 1_000_000 + number, _NOW),),
+        thumbnail=None,
+        status=Status.ACTIVE,
+        price=None,
+        interest="music",
+        duration_goal=60,
+        motivation="New songs, and some that you know.",
+        planned_start=None,
+        planned_end=None,
+        started_at=_NOW,
+        ended_at=None,
+        created_at=_NOW,
+        updated_at=_NOW,
+        host_seen_at=_NOW,
+    )
+    return {**to_document(stream), "due_at": _NOW + timedelta(hours=1)}
+
+
+def channel(number: int) -> str:
+    return f"evening-guitar-{number}-{number:010d}"
+
+
+def user_document(number: int) -> Document:
+    """A person as the people room stores them, with a portrait in two sizes."""
+    picture = f"https://media.example.com/portraits/{number:032x}"
+    at = Timestamp()
+    at.FromDatetime(_LONG_AGO)
+    person = UserSummary(
+        id=person_id(number),
+        username=f"person{number}",
+        name="Ayşe",
+        surname="Demir",
+        profile_photo=Media(
+            id=f"6774fe22{number:016x}",
+            url=f"{picture}.webp",
+            type="image",
+            variants={"40": f"{picture}-40.webp", "76": f"{picture}-76.webp"},
+            created_at=at,
+            updated_at=at,
+        ),
+        availability_status="available",
+    )
+    return {**person_document(person), "_id": ObjectId(person_id(number)), "schema": 1, "updated_at": _LONG_AGO}

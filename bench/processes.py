@@ -1,0 +1,116 @@
+"""Programs on a core of their own, and what they take of it."""
+
+import os
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+START_SECONDS = 30.0
+STOP_SECONDS = 15.0
+
+
+@contextmanager
+def pinned(core: int) -> Iterator[None]:
+    """This thread, and what is started from it inside the block, run on `core` only."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+class Program:
+    """A process that was started for the measurement; what it says on standard error is in `log`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self._process = process
+        self._log = log
+        self.pid = process.pid
+
+    def printed_port(self) -> int:
+        """The port that the program prints when it listens."""
+        line = self._process.stdout.readline() if self._process.stdout else b""
+        if not line.strip().isdigit():
+            raise RuntimeError(self._why_not())
+        return int(line)
+
+    def wait_until_ready(self, http_port: int) -> None:
+        """Until the service says that it can work."""
+        deadline = time.monotonic() + START_SECONDS
+        while not _is_ready(http_port):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(self._why_not())
+            time.sleep(0.05)
+
+    def _why_not(self) -> str:
+        return f"{self._process.args!r} did not start:\n{self._log.read_text()}"
+
+    def cpu_by_thread(self) -> dict[str, int]:
+        """Nanoseconds on a core, by thread, of the process and its children."""
+        pids = [self.pid, *_children(self.pid)]
+        return {
+            task.name: int((task / "schedstat").read_text().split()[0])
+            for pid in pids
+            for task in Path(f"/proc/{pid}/task").iterdir()
+        }
+
+    def resident_mib(self) -> float:
+        """Resident memory of the process and its children."""
+        kib = 0
+        for pid in (self.pid, *_children(self.pid)):
+            status = Path(f"/proc/{pid}/status").read_text()
+            kib += next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+        return kib / 1024
+
+
+def _children(pid: int) -> list[int]:
+    return [
+        int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+    ]
+
+
+def cpu_seconds(before: Mapping[str, int], after: Mapping[str, int]) -> float:
+    """What was used between two readings of `cpu_by_thread`; a thread that ended in between is left out."""
+    return sum(used - before.get(thread, 0) for thread, used in after.items()) / 1e9
+
+
+@contextmanager
+def running(
+    command: Sequence[str], *, core: int, log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[Program]:
+    """A program on `core`, from the block's start to its end. What it says on standard error goes to `log`."""
+    with log.open("ab") as said, pinned(core):
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=said, env={**os.environ, **(environment or {})}
+        )
+    try:
+        yield Program(process, log)
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def _is_ready(http_port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{http_port}/readyz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,130 @@
+"""Measures rows in alternating rounds (A B C, then C B A), so that a slow minute of the machine meets all of them."""
+
+import asyncio
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+from bench import load
+from bench.load import Call, Shape, Tally
+from bench.processes import Program, cpu_seconds
+
+RAMP_SECONDS = 0.2
+WARM_UP_CALLS = 1_200
+"""More than there are viewers and hosts, so that each of them has been there once."""
+
+
+@dataclass(slots=True)
+class Row:
+    """One kind of call on one server."""
+
+    name: str
+    program: Program
+    shape: Shape
+    port: int
+    calls: Iterator[Call]
+    slices: list["Slice"] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What one row did in one round."""
+
+    calls: int
+    seconds: float
+    cpu: float
+    """CPU seconds of the server."""
+    load_cpu: float
+    """CPU seconds of the load."""
+    latencies: Sequence[float]
+    reads: int
+    writes: int
+    """Database commands."""
+
+    @property
+    def rate(self) -> float:
+        return self.calls / self.seconds
+
+    @property
+    def cpu_microseconds(self) -> float:
+        return self.cpu / self.calls * 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Several measurements of one figure."""
+
+    median: float
+    least: float
+    most: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        return cls(statistics.median(values), min(values), max(values))
+
+
+class WrongReply(Exception):
+    """A reply was not the right one, so no figure of the run means anything."""
+
+
+async def measure(
+    rows: Sequence[Row],
+    *,
+    rounds: int,
+    seconds: float,
+    commands: Callable[[], tuple[int, int]],
+    told: Callable[[str], None],
+) -> None:
+    """Fill each row with a slice per round. `commands` counts the database's reads and writes so far.
+
+    Raises WrongReply.
+    """
+    for row in rows:
+        told(f"warming up: {row.name}")
+        async with load.running(row.shape, row.port, row.calls) as tally:
+            while tally.answered < WARM_UP_CALLS and not tally.wrong:  # noqa: ASYNC110 - likewise in load
+                await asyncio.sleep(0.05)
+        _require_right(row, tally)
+    for number in range(rounds):
+        for row in rows if number % 2 == 0 else reversed(rows):
+            told(f"round {number + 1} of {rounds}: {row.name}")
+            row.slices.append(await _slice(row, seconds, commands))
+
+
+async def _slice(row: Row, seconds: float, commands: Callable[[], tuple[int, int]]) -> Slice:
+    gc.collect()
+    gc.disable()
+    try:
+        async with load.running(row.shape, row.port, row.calls) as tally:
+            await asyncio.sleep(RAMP_SECONDS)
+            (reads, writes), cpu_before = commands(), row.program.cpu_by_thread()
+            answered, own_cpu, since = tally.answered, time.process_time(), time.perf_counter()
+            await asyncio.sleep(seconds)
+            took, own_cpu = time.perf_counter() - since, time.process_time() - own_cpu
+            cpu = cpu_seconds(cpu_before, row.program.cpu_by_thread())
+            latencies = tally.seconds[answered:]
+            all_reads, all_writes = commands()
+    finally:
+        gc.enable()
+    _require_right(row, tally)
+    return Slice(len(latencies), took, cpu, own_cpu, latencies, all_reads - reads, all_writes - writes)
+
+
+def _require_right(row: Row, tally: Tally) -> None:
+    if tally.wrong:
+        raise WrongReply(
+            f"{row.name}: {tally.wrong} of {tally.answered} replies were wrong; the first: {tally.first_wrong}"
+        )
+
+
+def ratios(row: Row, base: Row) -> Spread:
+    """The row's calls per second in parts of the base's of the same round."""
+    return Spread.of([mine.rate / its.rate for mine, its in zip(row.slices, base.slices, strict=True)])
+
+
+def percentile(latencies: Sequence[float], part: float) -> float:
+    ordered = sorted(latencies)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]

@@ -1,0 +1,119 @@
+"""The database stub of the benchmark: figures are worth nothing if it answers wrongly."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bench import population, stub
+from pymongo import AsyncMongoClient, ReturnDocument
+from pymongo.errors import DuplicateKeyError, OperationFailure
+
+from livestream.v1.live_stream_pb2 import ROLE_AUDIENCE, ROLE_HOST
+from livestream.v1.live_stream_service_pb2 import CreateStreamRequest, GetStreamRequest, JoinStreamRequest
+from livestream_server.mongo.client import Database, Document
+from tests.support.world import metadata, open_world, settings_for
+
+KNOWN = population.stream_document(1)["_id"]
+SEAT = {"_id": {"stream": 1, "user": 2}, "uid": 7}
+
+
+@pytest.fixture(scope="module")
+async def port() -> AsyncIterator[int]:
+    server, port = await stub.start()
+    async with server:
+        yield port
+
+
+@pytest.fixture(scope="module")
+async def database(port: int) -> AsyncIterator[Database]:
+    async with AsyncMongoClient[Document](stub.uri(port)) as client:
+        yield client[population.DATABASE]
+
+
+async def test_documents_are_found_by_their_id(database: Database) -> None:
+    """Every measured call begins with such a read; a wrong document would measure another call."""
+    wanted = [population.stream_document(n) for n in (1, 2)]
+    assert (await database["streams"].find_one({"_id": wanted[0]["_id"]}))["title"] == wanted[0]["title"]
+    several = database["streams"].find({"_id": {"$in": [each["_id"] for each in wanted]}})
+    assert [each["title"] async for each in several] == [each["title"] for each in wanted]
+    assert await database["streams"].find_one({"_id": "no such"}) is None
+
+
+async def test_a_second_seat_of_the_same_person_is_a_duplicate(database: Database) -> None:
+    """A re-join must take the way that it takes on a real database."""
+    await database["seats"].insert_one(dict(SEAT))
+    with pytest.raises(DuplicateKeyError):
+        await database["seats"].insert_one(dict(SEAT))
+    assert await database["seats"].find_one({"_id": SEAT["_id"]}) == SEAT
+
+
+async def test_updates_change_what_later_reads_find(database: Database) -> None:
+    """A note of who was seen that left no trace would be written at every call, and measured."""
+    document = population.stream_document(3)
+    at = datetime(2026, 1, 1)  # noqa: DTZ001 - as the driver gives it back
+    where = {"_id": document["_id"], "status": {"$in": ["active"]}, "deleted_at": None}
+    changed = await database["streams"].find_one_and_update(
+        where, {"$set": {"broadcasters.0.joined_at": at}}, return_document=ReturnDocument.AFTER
+    )
+    assert changed["broadcasters"][0]["joined_at"] == at
+    assert await database["streams"].find_one({"_id": document["_id"]}) == changed
+    untouched = await database["streams"].update_one({**where, "status": "ended"}, {"$set": {"title": "other"}})
+    assert untouched.matched_count == 0
+
+
+async def test_a_lease_is_given_to_one(database: Database) -> None:
+    """The sweeper runs during a measurement, as it does in production."""
+    now = datetime.now(UTC)
+    over = {"_id": "lease", "until": {"$lte": now}}
+    await database["leases"].update_one(over, {"$set": {"until": now + timedelta(hours=1)}}, upsert=True)
+    with pytest.raises(DuplicateKeyError):
+        await database["leases"].update_one(over, {"$set": {"until": now}}, upsert=True)
+    assert (await database["leases"].delete_one({"_id": "lease"})).deleted_count == 1
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda database: database["streams"].count_documents({}), id="a command"),
+        pytest.param(lambda database: database["streams"].find_one({"title": "x"}), id="a filter"),
+        pytest.param(
+            lambda database: database["streams"].find_one({"_id": KNOWN, "uid": {"$gt": 1}}), id="an operator"
+        ),
+        pytest.param(
+            lambda database: database["streams"].update_one({"_id": KNOWN}, {"$inc": {"n": 1}}), id="an update"
+        ),
+    ],
+)
+async def test_what_it_does_not_know_is_an_error(
+    database: Database, call: Callable[[Database], Awaitable[Any]]
+) -> None:
+    """A polite wrong answer would be measured as if it were right."""
+    with pytest.raises(OperationFailure):
+        await call(database)
+
+
+async def test_the_service_works_on_it_and_its_commands_are_counted(port: int, tmp_path: Path) -> None:
+    """The whole point: the measured calls succeed, and what they cost in commands is what the table says."""
+    host, viewer, stream = population.person_id(4), population.person_id(population.STREAMS), population.stream_id(4)
+    with closing(stub.Counts(port)) as counts:
+        settings = settings_for(stub.uri(port), population.DATABASE, tmp_path, people_cache_seconds=60.0)
+        async with open_world(settings) as world:
+            before = await asyncio.to_thread(counts.read)  # it blocks, and the stub is on this loop
+            for person, role in ((viewer, ROLE_AUDIENCE), (viewer, ROLE_AUDIENCE), (host, ROLE_HOST)):
+                request = JoinStreamRequest(live_stream_id=stream, role=role)
+                joined = await world.streams.JoinStream(request, metadata=metadata(person))
+                assert joined.live_stream.creator.id == host
+            await world.streams.GetStream(GetStreamRequest(live_stream_id=stream), metadata=metadata(viewer))
+            await world.streams.CreateStream(CreateStreamRequest(title="Hello"), metadata=metadata(host))
+            after = await asyncio.to_thread(counts.read)  # it blocks, and the stub is on this loop
+    asked = {command: after[command] - before.get(command, 0) for command in after}
+    assert {command: asked[command] for command in asked if not command.endswith(" leases") and asked[command]} == {
+        "find streams": 4,
+        "find users": 1,
+        "insert seats": 1,
+        "insert streams": 1,
+    }
