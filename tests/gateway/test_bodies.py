@@ -124,7 +124,7 @@ async def test_a_body_over_the_limit_is_413(
     headers = {"content-type": content_type}
     response = await client.post(path, content=b"x" * (limit + 1), headers=headers)
     assert refused(response, service, 413) == [f"the body must be at most {limit} bytes"]
-    assert response.headers["connection"] == "close"
+    assert "connection" not in response.headers  # a client that is still sending would miss the answer
     assert (await client.post(path, content=b"x" * limit, headers=headers)).status_code == 400
 
     endless: dict[str, Any] = {"type": "http.request", "body": b"x" * 65_536, "more_body": True}
