@@ -19,10 +19,13 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 import livestream.v1
-from livestream.v1.access_pb2 import Access, access
+from livestream.v1.access_pb2 import Access, access, grpc_only, header
 
 IDEMPOTENCY_FIELD = "request_id"
 """The field of a request that the header `Idempotency-Key` fills."""
+
+RAW_BODY = "google.api.HttpBody"
+"""A body of this type is taken as it comes, byte for byte (googleapis/google/api/httpbody.proto)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +67,21 @@ class Route:
 
     fixed: Mapping[str, int]
     """Enum fields of the request that this path decides."""
+
+    headers: Mapping[str, str]
+    """The request's fields that a header fills, each with the header's name."""
+
+    @property
+    def decided(self) -> set[str]:
+        """The request's fields that neither query nor body may fill: the path or a header does, or only gRPC can."""
+        hidden = {each.name for each in self.rpc.method.input_type.fields if each.GetOptions().Extensions[grpc_only]}
+        return {*self.fixed, *self.variables, *hidden, *(self.headers.keys() - {IDEMPOTENCY_FIELD})}
+
+    @property
+    def takes_raw_body(self) -> bool:
+        """Whether the body is taken as it comes."""
+        part = self.rpc.method.input_type.fields_by_name.get(self.body)
+        return part is not None and part.message_type is not None and part.message_type.full_name == RAW_BODY
 
     @property
     def variables(self) -> list[str]:
@@ -123,7 +141,15 @@ def _route(rpc: Rpc, rule: HttpRule) -> Route:
             for fixed in rpc.access.fixed
             if fixed.path == path
         },
+        headers=_headers(rpc.method),
     )
+
+
+def _headers(method: MethodDescriptor) -> Mapping[str, str]:
+    declared = {field.name: field.GetOptions().Extensions[header] for field in method.input_type.fields}
+    if IDEMPOTENCY_FIELD in declared:
+        declared[IDEMPOTENCY_FIELD] = "Idempotency-Key"
+    return {field: name for field, name in declared.items() if name}
 
 
 def _timeouts(service: str) -> Mapping[str, float]:

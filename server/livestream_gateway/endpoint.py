@@ -9,7 +9,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from starlette.types import Receive
 
-from livestream_gateway.contract import IDEMPOTENCY_FIELD, Route
+from livestream_gateway.contract import Route
 from livestream_gateway.dialect.form import NotAForm, read_form
 from livestream_gateway.dialect.read import Reader, Wrong
 from livestream_gateway.dialect.render import data_renderer
@@ -34,12 +34,12 @@ class Endpoint:
     def __init__(self, route: Route) -> None:
         self.route = route
         message = route.rpc.method.input_type
-        self._request = Reader(message, {*route.fixed, *route.variables})
+        self._request = Reader(message, route.decided)
         self._part = route.body if route.body != "*" else ""
         self._body = self._request.inner(self._part) if self._part else self._request
         has_file = any(each.type == FieldDescriptor.TYPE_BYTES for each in message.fields)
         self._limits = BODY_LIMITS_WITH_FILE if has_file else dict.fromkeys((JSON, FORM), BODY_LIMIT)
-        self._takes_key = IDEMPOTENCY_FIELD in message.fields_by_name
+        self._headers = [(field, name.lower().encode()) for field, name in route.headers.items()]
         self.data = data_renderer(route.rpc.method.output_type, route.response_body)
 
     async def message(
@@ -55,8 +55,9 @@ class Endpoint:
             fields |= self._request.texts(_pairs(query), wrong)
         if self.route.body:
             fields |= await self._from_body(headers, receive, wrong)
-        if self._takes_key and (key := headers.get(b"idempotency-key")) is not None:
-            fields[IDEMPOTENCY_FIELD] = key.decode("latin-1")
+        for field, header in self._headers:
+            if (value := headers.get(header)) is not None:
+                fields[field] = value.decode("latin-1")
         for name, text in variables.items():
             fields[name] = self._request.variable(name, text, wrong)
         if wrong:
@@ -65,6 +66,9 @@ class Endpoint:
 
     async def _from_body(self, headers: RequestHeaders, receive: Receive, wrong: Wrong) -> dict[str, Any]:
         content_type = headers.get(b"content-type") or b""
+        if self.route.takes_raw_body:
+            body = await read_body(receive, BODY_LIMIT, headers.get(b"content-length"))
+            return {self._part: {"content_type": content_type.decode("latin-1"), "data": body}}
         media_type = content_type.partition(b";")[0].strip().lower()
         if media_type and media_type not in self._limits:
             raise _wrong_type()

@@ -9,6 +9,7 @@ from typing import Self
 
 from starlette.types import Receive, Scope, Send
 
+from livestream_gateway.contract import every_route
 from livestream_gateway.envelope import Answer, Refusal, unauthenticated
 
 REQUEST_ID = re.compile(rb"[!-~]{1,64}")
@@ -17,9 +18,9 @@ _KNOWN = frozenset(
         b"authorization",
         b"content-length",
         b"content-type",
-        b"idempotency-key",
         b"traceparent",
         b"x-request-id",
+        *(name.lower().encode() for route in every_route() for name in route.headers.values()),
     }
 )
 _COMMON_HEADERS = (

@@ -15,10 +15,10 @@ import orjson
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, ServiceDescriptor
 
 from livestream.v1.access_pb2 import Access
-from livestream_gateway.contract import IDEMPOTENCY_FIELD, Route, every_route
+from livestream_gateway.contract import IDEMPOTENCY_FIELD, RAW_BODY, Route, every_route
 from livestream_gateway.dialect.names import public_values
 from livestream_gateway.envelope import FIXED
-from livestream_gateway.schemas import INSTANT, Schema, Schemas, Way, described, example_of, is_required
+from livestream_gateway.schemas import INSTANT, Schema, Schemas, Way, described, example_of, is_required, nullable
 
 _SCHEME = "JWT-auth"
 _VISIBLE = "^[!-~]{1,64}$"
@@ -102,7 +102,9 @@ def _operation(route: Route, further: list[str], schemas: Schemas) -> Schema:
         "parameters": list(_parameters(route, schemas)),
     }
     message, fields = _body(route)
-    if fields:
+    if message.full_name == RAW_BODY:
+        operation["requestBody"] = _raw_body(route)
+    elif fields:
         name = operation_id[0].upper() + operation_id[1:] + "Request"
         operation["requestBody"] = _request_body(name, message, fields, schemas)
     operation["responses"] = {str(route.status): _success(route, schemas)} | {
@@ -146,7 +148,7 @@ def _security(route: Route) -> list[Schema]:
 
 def _open_fields(route: Route) -> list[FieldDescriptor]:
     """The fields of the request that neither the path nor a header decides."""
-    decided = {*route.fixed, *route.variables, IDEMPOTENCY_FIELD}
+    decided = {*route.decided, *route.headers}
     return [field for field in route.rpc.method.input_type.fields if field.name not in decided]
 
 
@@ -168,9 +170,11 @@ def _parameters(route: Route, schemas: Schemas) -> Iterator[Schema]:
         for field in _open_fields(route):
             if field.name != route.body:
                 yield _parameter(field, "query", schemas) | {"required": is_required(field)}
-    if IDEMPOTENCY_FIELD in fields:
-        key = _parameter(fields[IDEMPOTENCY_FIELD], "header", schemas)
-        yield key | {"name": "Idempotency-Key", "schema": {"type": "string", "pattern": _VISIBLE}}
+    for name, header in route.headers.items():
+        parameter = _parameter(fields[name], "header", schemas) | {"name": header}
+        if name == IDEMPOTENCY_FIELD:
+            parameter["schema"] = {"type": "string", "pattern": _VISIBLE}
+        yield parameter
     yield {"$ref": "#/components/parameters/X-Request-Id"}
 
 
@@ -191,6 +195,11 @@ def _request_body(name: str, message: Descriptor, fields: list[FieldDescriptor],
     return {"required": any(map(is_required, fields)), "content": content}
 
 
+def _raw_body(route: Route) -> Schema:
+    description = described(route.rpc.method.input_type.fields_by_name[route.body].full_name)
+    return {"description": description, "required": True, "content": {"*/*": {}}}
+
+
 def _success(route: Route, schemas: Schemas) -> Schema:
     answer = route.rpc.method.output_type
     part = answer.fields_by_name.get(route.response_body)
@@ -198,6 +207,8 @@ def _success(route: Route, schemas: Schemas) -> Schema:
         data = schemas.message(answer, Way.ANSWER)
     elif part.message_type and not part.is_repeated:
         data = schemas.message(part.message_type, Way.ANSWER)
+        if part.containing_oneof:  # declared as `optional`: its absence means something
+            data = nullable(data)
     else:
         data = schemas.field(part, Way.ANSWER)
     envelope = {
@@ -228,7 +239,7 @@ def _failures(route: Route) -> list[int]:
         404: changes_something or bool(route.variables),
         409: changes_something,
         413: has_body,
-        415: has_body,
+        415: has_body and not route.takes_raw_body,
         429: True,
         500: True,
         503: True,

@@ -16,8 +16,13 @@ _TIMESTAMPS = st.builds(
     st.integers(0, 999),
 )
 _DECIMALS = st.decimals(min_value=0, max_value=9_999_999, places=2).map(lambda value: {"value": str(value)})
-_WHOLE = {"google.protobuf.Timestamp": _TIMESTAMPS, "google.type.Decimal": _DECIMALS}
 _TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
+_RAW_BODIES = st.fixed_dictionaries({"content_type": _TEXTS, "data": st.binary(max_size=20)})
+_WHOLE = {
+    "google.api.HttpBody": _RAW_BODIES,
+    "google.protobuf.Timestamp": _TIMESTAMPS,
+    "google.type.Decimal": _DECIMALS,
+}
 _SCALARS: dict[int, st.SearchStrategy[Any]] = {
     FieldDescriptor.CPPTYPE_BOOL: st.booleans(),
     FieldDescriptor.CPPTYPE_INT32: st.integers(-(2**31), 2**31 - 1),

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,11 +127,9 @@ def _single(value: Any, field: FieldDescriptor) -> Any:
     if value is None:
         return None
     if field.enum_type:
-        words = field.enum_type.values[0].name.removesuffix("UNSPECIFIED")
-        if value == words + "UNSPECIFIED":
-            return None
-        word = value.removeprefix(words)
-        return word if field.enum_type.GetOptions().Extensions[upper_case] else word.lower()
+        return _word(value, field.enum_type)
+    if field.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE:
+        return Decimal(repr(value))
     if field.message_type:
         match field.message_type.full_name:
             case "google.protobuf.Timestamp":
@@ -142,6 +140,14 @@ def _single(value: Any, field: FieldDescriptor) -> Any:
             case _:
                 return _translated(value, field.message_type)
     return value
+
+
+def _word(value: str, enum: EnumDescriptor) -> str | None:
+    words = enum.values[0].name.removesuffix("UNSPECIFIED")
+    if value == words + "UNSPECIFIED":
+        return None
+    word = value.removeprefix(words)
+    return word if enum.GetOptions().Extensions[upper_case] else word.lower()
 
 
 @pytest.mark.parametrize("text", ["", "NaN", "Infinity", "1,5", "007", ".5", "5.", '1","x":"', "1\n", "٣"])
