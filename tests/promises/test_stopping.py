@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
-from tests.support.world import settings_for
 
 from livestream_server.app import open_service
+from tests.support.world import settings_for
 
 
 class AtPing(CommandListener):

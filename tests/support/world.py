@@ -150,11 +150,13 @@ class LiveService:
         self.grpc_target = f"127.0.0.1:{grpc_port}"
         self.http_url = f"http://127.0.0.1:{http_port}"
         self.log: list[bytes] = []
+        self._workers = workers
         self._environment = {**os.environ, **environment, "MEDIA_BASE_URL": f"{self.http_url}/media"}
         self._arguments = ["--grpc", self.grpc_target, "--http", f"127.0.0.1:{http_port}", "--workers", str(workers)]
 
     def start(self) -> None:
-        """Start, and wait until a worker is ready."""
+        """Start, and wait until every worker serves and one is ready."""
+        served = self._served()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "livestream_run", "serve", *self._arguments],
             env=self._environment,
@@ -163,7 +165,7 @@ class LiveService:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         deadline = time.monotonic() + 30
-        while not self._ready():
+        while self._served() < served + self._workers or not self._ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(b"".join(self.log).decode())
             time.sleep(0.05)
@@ -172,6 +174,9 @@ class LiveService:
         assert self.process.stderr
         with self.process.stderr as lines:
             self.log.extend(lines)
+
+    def _served(self) -> int:
+        return sum(b'"event":"serving"' in each for each in self.log)
 
     def _ready(self) -> bool:
         try:
