@@ -128,8 +128,6 @@ def _single(value: Any, field: FieldDescriptor) -> Any:
         return None
     if field.enum_type:
         return _word(value, field.enum_type)
-    if field.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE:
-        return Decimal(repr(value))
     if field.message_type:
         match field.message_type.full_name:
             case "google.protobuf.Timestamp":
@@ -139,7 +137,7 @@ def _single(value: Any, field: FieldDescriptor) -> Any:
                 return Decimal(value["value"])
             case _:
                 return _translated(value, field.message_type)
-    return value
+    return Decimal(repr(value)) if field.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE else value
 
 
 def _word(value: str, enum: EnumDescriptor) -> str | None:
