@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
-from itertools import takewhile
 from typing import Any
 
 import orjson
@@ -55,6 +54,8 @@ def openapi_document() -> dict[str, Any]:
     first_paths: dict[str, str] = {}
     failures: set[int] = set()
     for route in every_route():
+        if route.path.endswith("/"):  # another spelling of the operation without the slash
+            continue
         failures.update(_failures(route))
         further = _words_beyond(first_paths.setdefault(route.rpc.name, route.path), route.path)
         service = route.rpc.method.containing_service
@@ -114,10 +115,8 @@ def _operation(route: Route, further: list[str], schemas: Schemas) -> Schema:
 
 
 def _words_beyond(first_path: str, path: str) -> list[str]:
-    """The words after those that both paths begin with: `as`, `guest` for `/join-as-guest` beyond `/join`."""
-    words = re.findall(r"\w+", path)
-    shared = takewhile(lambda pair: pair[0] == pair[1], zip(words, re.findall(r"\w+", first_path), strict=False))
-    return words[len(list(shared)) :]
+    """The words that the first path has not: `as`, `guest` for `/join-as-guest` beyond `/join`."""
+    return [word for word in re.findall(r"\w+", path) if word not in re.findall(r"\w+", first_path)]
 
 
 def _fixed(route: Route) -> Iterator[str]:

@@ -5,7 +5,7 @@ out the rest; an answer has every field, and `null` stands for what is absent.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import Any, TypeAlias
 
@@ -13,6 +13,7 @@ import orjson
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
+from livestream.v1.access_pb2 import inline
 from livestream_gateway.comments import comments
 from livestream_gateway.dialect.names import public_values
 
@@ -72,7 +73,7 @@ class Schemas:
 
     def fields(self, message: Descriptor, fields: Iterable[FieldDescriptor], way: Way) -> Schema:
         """An object of some of the fields of `message`."""
-        fields = list(fields)
+        fields = list(_inlined(fields))
         schema: Schema = {
             "type": "object",
             "description": described(message.full_name),
@@ -90,7 +91,7 @@ class Schemas:
         elif field.is_repeated:
             schema = {"type": "array", "items": self._one(field, way)}
         elif _may_be_null(field, way):
-            schema = _nullable(self._one(field, way))
+            schema = nullable(self._one(field, way))
         else:
             schema = self._one(field, way)
         schema = schema | {"description": described(field.full_name)}
@@ -108,6 +109,14 @@ class Schemas:
                 return {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
             return {"type": "string", "contentEncoding": "base64"}
         return _SCALARS[field.type]
+
+
+def _inlined(fields: Iterable[FieldDescriptor]) -> Iterator[FieldDescriptor]:
+    for field in fields:
+        if field.GetOptions().Extensions[inline]:
+            yield from _inlined(field.message_type.fields)
+        else:
+            yield field
 
 
 def is_required(field: FieldDescriptor) -> bool:
@@ -144,7 +153,8 @@ def _may_be_null(field: FieldDescriptor, way: Way) -> bool:
             return False
 
 
-def _nullable(schema: Schema) -> Schema:
+def nullable(schema: Schema) -> Schema:
+    """The schema of a value that may also be `null`."""
     if "$ref" in schema:
         return {"anyOf": [schema, {"type": "null"}]}
     return schema | {"type": [schema["type"], "null"]}

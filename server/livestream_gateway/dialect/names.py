@@ -4,20 +4,26 @@ import re
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor
 
-from livestream.v1.access_pb2 import upper_case
+from livestream.v1.access_pb2 import camel_case, upper_case
 
 _STEP = re.compile(r"(\w+)((?:\[[^\]]*\])*)")
 
 
 def public_values(enum: EnumDescriptor) -> dict[str, int]:
-    """Numbers by public name: without the prefix, and in lower case unless the enum has the option `upper_case`.
+    """Numbers by public name: without the prefix, and in lower case unless the enum's options ask for another one.
 
     `ROLE_HOST` is `host`; `ROLE_UNSPECIFIED` has none. The prefix is what stands before `UNSPECIFIED` in the name of
     the value 0.
     """
     prefix = enum.values_by_number[0].name.removesuffix("UNSPECIFIED")
-    cased = str.upper if enum.GetOptions().Extensions[upper_case] else str.lower
+    options = enum.GetOptions().Extensions
+    cased = str.upper if options[upper_case] else _camel if options[camel_case] else str.lower
     return {cased(each.name.removeprefix(prefix)): each.number for each in enum.values if each.number}
+
+
+def _camel(name: str) -> str:
+    first, *further = name.lower().split("_")
+    return first + "".join(map(str.capitalize, further))
 
 
 def public_path(message: Descriptor, path: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
+from livestream.v1.access_pb2 import lenient
 from livestream_gateway.dialect.names import public_values
 from livestream_gateway.dialect.strict_json import Fraction, NotJson, loads
 
@@ -74,7 +75,7 @@ class Reader:
         found = {}
         for name, values in given.items():
             field = self._open[name]
-            value = field.text(values, name, wrong)
+            value = field.text(values, name, [] if field.lenient else wrong)
             if value is not None:
                 found[field.name] = value
         return found
@@ -99,6 +100,7 @@ class _Field:
         self.name = field.name
         self.public = field.json_name
         self.descriptor = field
+        self.lenient = field.GetOptions().Extensions[lenient]
         self._repeated = field.is_repeated and not _is_map(field)
         self._is_text = field.cpp_type == FieldDescriptor.CPPTYPE_STRING or field.enum_type is not None
         if field.message_type:

@@ -6,7 +6,7 @@ UNSPECIFIED or newer than this program. 64-bit integers are numbers, bytes are b
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from operator import attrgetter
@@ -16,6 +16,7 @@ import orjson
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
+from livestream.v1.access_pb2 import inline
 from livestream_gateway.dialect.names import public_values
 
 Render = Callable[[Any], Any]
@@ -53,9 +54,10 @@ class _Compiler:
         values_of = _getter([each.name for each in fields])
         absent_or: list[tuple[int, str, Render | None]] = []
         converted: list[tuple[int, Render]] = []
+        inlined = {field.json_name for field in fields if field.GetOptions().Extensions[inline]}
         for index, field in enumerate(fields):
             convert = self._field(field)
-            if field.has_presence:
+            if field.has_presence and field.json_name not in inlined:
                 absent_or.append((index, field.name, convert))
             elif convert:
                 converted.append((index, convert))
@@ -71,7 +73,7 @@ class _Compiler:
                 values[index] = always(values[index])
             return dict(zip(names, values, strict=True))
 
-        return render
+        return _inlining(render, inlined) if inlined else render
 
     def _field(self, field: FieldDescriptor) -> Render | None:
         """What turns a field's Python value into its JSON value; None where they are the same."""
@@ -88,6 +90,20 @@ class _Compiler:
         if field.enum_type:
             return {number: name for name, number in public_values(field.enum_type).items()}.get
         return _base64 if field.type == FieldDescriptor.TYPE_BYTES else None
+
+
+def _inlining(
+    render: Callable[[Message], dict[str, Any]], names: Collection[str]
+) -> Callable[[Message], dict[str, Any]]:
+    """Render like `render`, with the fields of the messages in `names` in the place of those messages."""
+
+    def flat(message: Message) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in render(message).items():
+            found |= value if name in names else {name: value}
+        return found
+
+    return flat
 
 
 def _getter(names: Sequence[str]) -> Callable[[Message], Sequence[Any]]:
