@@ -8,6 +8,7 @@ driver learns the database's own address and goes there.
 import asyncio
 import struct
 from collections.abc import Coroutine
+from contextlib import suppress
 from socket import SO_LINGER, SOL_SOCKET
 from typing import Any, Self
 
@@ -85,7 +86,9 @@ class FaultProxy:
             return
         doomed: set[int] = set()
         try:
-            await _first_to_end(self._commands(reader, there[1], doomed), self._replies(there[0], writer, doomed))
+            # `reset` cancels this; a connection's task that ends cancelled is an error to asyncio.
+            with suppress(asyncio.CancelledError):
+                await _first_to_end(self._commands(reader, there[1], doomed), self._replies(there[0], writer, doomed))
         finally:
             _cut(writer)
             _cut(there[1])

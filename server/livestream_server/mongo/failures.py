@@ -29,7 +29,8 @@ def as_service_error(error: Exception) -> ServiceError | None:
     """The failure that the caller is told about, or None if `error` is not the driver's or is a bug of ours."""
     if not isinstance(error, PyMongoError):
         return None
-    if error.has_error_label("SystemOverloadedError"):
+    # The driver gives this label to failed connections too; only where the database says it, it is there and busy.
+    if isinstance(error, OperationFailure) and error.has_error_label("SystemOverloadedError"):
         return DatabaseOverloaded()
     if isinstance(error, ConnectionFailure) and not isinstance(error, NetworkTimeout):
         return Unavailable()
