@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import secrets
+import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpc_health.v1.health_pb2_grpc import HealthStub
+from prometheus_client.parser import text_string_to_metric_families
 from pymongo.database import Database
 
 from livestream.v1.live_stream_pb2 import ROLE_AUDIENCE, ROLE_HOST, LiveStream, Role
@@ -41,7 +43,7 @@ class Line:
         self.people = PeopleServiceStub(channel)
         self.health = HealthStub(channel)
 
-    async def create(self, who: str, *, seconds: float = 10, **fields: Any) -> LiveStream:
+    async def create(self, who: str, *, seconds: float | None = 10, **fields: Any) -> LiveStream:
         request = CreateStreamRequest(**{"title": "Yeni ürün tanıtımı", **fields})
         answer = await self.streams.CreateStream(request, metadata=metadata(who), timeout=seconds)
         return answer.live_stream
@@ -64,6 +66,10 @@ class Line:
         except grpc.aio.AioRpcError:
             return False
         return bool(answer.status == HealthCheckResponse.SERVING)
+
+    async def not_serving(self) -> bool:
+        """Whether health says anything else, or nothing."""
+        return not await self.serving()
 
 
 @asynccontextmanager
@@ -203,3 +209,22 @@ def _made(database: Database[dict[str, Any]], creators: Collection[str]) -> list
     return [
         each for each in database["streams"].find({"request_id": {"$exists": True}}) if str(each["creator"]) in creators
     ]
+
+
+@asynccontextmanager
+async def started(service: LiveService) -> AsyncIterator[LiveService]:
+    """The system with the demo people, while the loop of the test goes on; stopped at the end, if it still runs."""
+    await asyncio.to_thread(service.start)
+    try:
+        await asyncio.to_thread(service.register)
+        yield service
+    finally:
+        await asyncio.to_thread(service.stop)
+
+
+def metric(address: str, name: str, **labels: str) -> float:
+    """The sum of the samples of that name which carry these labels, as Prometheus would read them."""
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+    samples = [each for family in families for each in family.samples if each.name == name]
+    return sum(each.value for each in samples if labels.items() <= each.labels.items())

@@ -48,7 +48,7 @@ async def test_a_killed_database_loses_and_doubles_nothing(
                 before = len(load.streams)
                 await until(lambda before=before: len(load.streams) > before + 20)
                 await asyncio.to_thread(mortal_database.kill)
-                await until(lambda: _not_serving(opened[0].serving()))
+                await until(opened[0].not_serving)
                 told.add(await asyncio.to_thread(readiness, service))
                 # A caller who comes while it is gone gets an answer, and the right one.
                 away = await asyncio.gather(*(code_of(each.create("mehmet", seconds=5)) for each in opened))
@@ -67,7 +67,3 @@ async def test_a_killed_database_loses_and_doubles_nothing(
         f"{load.interrupted} attempts cut and repeated; {judged}; NOT_SERVING and 503 in between, "
         f"codes {sorted(each.name for each in load.seen)}"
     )
-
-
-async def _not_serving(serving: Any) -> bool:
-    return not await serving
