@@ -1,4 +1,9 @@
-"""Bans as documents of the collection `bans`. They are never removed: one that was lifted is no longer `active`."""
+"""Bans as documents of the collection `bans`: `active` is None before a ban stands, and False once it was lifted.
+
+A ban is stored first and made to stand by an update, because the embedded database never frees a place in a unique
+index that an insert has taken (secantusd 0.5.3): after a ban was lifted, no other could follow. What a crash leaves
+behind in between is in nobody's way, and a repeat with the same idempotency key goes on from there.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -51,14 +56,14 @@ class Bans:
     async def made_with(self, creator: str, request_id: str, fingerprint: bytes) -> Ban | None:
         """The ban that this idempotency key made, lifted or not; None if the key is new.
 
-        Raises IdempotencyKeyReused if it was made of another content.
+        Raises IdempotencyKeyReused if it was made of another content, or AlreadyBanned.
         """
         document = await self._bans.find_one({"created_by": ObjectId(creator), "request_id": request_id})
         if document is None:
             return None
         if document["fingerprint"] != fingerprint:
             raise IdempotencyKeyReused(ban_id=str(document["_id"]))
-        return _ban(document)
+        return await self._made_to_stand(document)
 
     async def add(self, ban: Ban, request_id: str | None, fingerprint: bytes | None) -> Ban:
         """Store a new ban; answers with it, or with the one that a racing call with the same key has made.
@@ -66,18 +71,35 @@ class Bans:
         Raises AlreadyBanned if one stands, or IdempotencyKeyReused if the racing call had another content.
         """
         document = _document(ban)
-        if request_id is not None:
+        if request_id is not None and fingerprint is not None:
             document |= {"request_id": request_id, "fingerprint": fingerprint}
-        try:
-            await self._bans.insert_one(document)
-        except DuplicateKeyError:
-            made = None
-            if request_id is not None and fingerprint is not None:
+            try:
+                await self._bans.insert_one(document)
+            except DuplicateKeyError:
                 made = await self.made_with(ban.created_by, request_id, fingerprint)
-            if made is None:
-                raise AlreadyBanned(ban.stream_id, ban.user) from None
-            return made
-        return ban
+                if made is None:  # it lost against a ban that stands, and was taken back
+                    raise AlreadyBanned(ban.stream_id, ban.user) from None
+                return made
+        else:
+            await self._bans.insert_one(document)
+        return await self._made_to_stand(document)
+
+    async def _made_to_stand(self, document: Mapping[str, Any]) -> Ban:
+        """The ban, which stands from now on unless it was lifted; raises AlreadyBanned if another one stands."""
+        ban, key = _ban(document), {"_id": document["_id"]}
+        if document["active"] is not None:
+            return ban
+        try:
+            changed = await self._bans.update_one({**key, "active": None}, {"$set": {"active": True}})
+        except DuplicateKeyError:
+            await self._bans.delete_one({**key, "active": None})
+            raise AlreadyBanned(ban.stream_id, ban.user) from None
+        if changed.matched_count:
+            return ban
+        moved_on = await self._bans.find_one(key)  # by a racing call with the same idempotency key
+        if moved_on is None:
+            raise AlreadyBanned(ban.stream_id, ban.user)
+        return _ban(moved_on)
 
     async def get(self, ban_id: str) -> Ban:
         """The ban, lifted or not; raises BanNotFound."""
@@ -146,7 +168,7 @@ def _document(ban: Ban) -> Document:
         }
         if ban.kick
         else None,
-        "active": True,
+        "active": None,
         "deleted_at": None,
         "deleted_by": None,
     }

@@ -1,0 +1,449 @@
+"""ModerationService, and what a ban does to joins: through a real channel, on the real store."""
+
+import asyncio
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+import pytest
+from bson import ObjectId
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.decimal_pb2 import Decimal
+from pymongo import MongoClient
+
+from livestream.v1 import live_stream_service_pb2 as streams_rpc
+from livestream.v1 import moderation_service_pb2 as rpc
+from livestream.v1.access_service_pb2 import GrantAccessRequest
+from livestream.v1.live_stream_pb2 import (
+    LIVE_STREAM_TYPE_DUOSELF,
+    ROLE_AUDIENCE,
+    ROLE_GUEST,
+    ROLE_HOST,
+    LiveStream,
+    Role,
+)
+from livestream.v1.moderation_service_pb2 import BAN_ACTION_TYPE_BLOCK, BAN_ACTION_TYPE_CHAT_ONLY
+from livestream.v1.moderation_service_pb2_grpc import ModerationServiceStub
+from tests.support.failures import Failure, failure
+from tests.support.world import IDS, World, metadata, put_person
+
+
+async def person(world: World) -> str:
+    user_id = secrets.token_hex(12)
+    await put_person(world.people, user_id, f"person-{user_id}")
+    return user_id
+
+
+@pytest.fixture
+async def creator(world: World) -> str:
+    return await person(world)
+
+
+@pytest.fixture
+async def viewer(world: World) -> str:
+    return await person(world)
+
+
+@pytest.fixture(scope="module")
+async def bans(world: World) -> ModerationServiceStub:
+    return ModerationServiceStub(world.channel)
+
+
+async def announced(world: World, creator: str, **fields: Any) -> LiveStream:
+    request = streams_rpc.CreateStreamRequest(
+        title="t", guests=[IDS["mehmet"]], live_stream_type=LIVE_STREAM_TYPE_DUOSELF, **fields
+    )
+    return (await world.streams.CreateStream(request, metadata=metadata(creator))).live_stream
+
+
+async def join(
+    world: World, who: str, stream_id: str, role: Role.ValueType = ROLE_AUDIENCE
+) -> streams_rpc.JoinStreamResponse:
+    request = streams_rpc.JoinStreamRequest(live_stream_id=stream_id, role=role)
+    return await world.streams.JoinStream(request, metadata=metadata(who))
+
+
+async def renew(world: World, who: str, stream_id: str) -> streams_rpc.RenewTokensResponse:
+    request = streams_rpc.RenewTokensRequest(live_stream_id=stream_id)
+    return await world.streams.RenewTokens(request, metadata=metadata(who))
+
+
+async def live(world: World, creator: str, **fields: Any) -> str:
+    stream = await announced(world, creator, **fields)
+    await join(world, creator, stream.id, ROLE_HOST)
+    return stream.id
+
+
+async def ban(bans: ModerationServiceStub, by: str, stream_id: str, user: str, **fields: Any) -> rpc.Ban:
+    request = rpc.CreateBanRequest(live_stream_id=stream_id, target_user_id=user, **fields)
+    return (await bans.CreateBan(request, metadata=metadata(by))).ban
+
+
+async def lift(bans: ModerationServiceStub, by: str, ban_id: str) -> rpc.Ban:
+    return (await bans.DeleteBan(rpc.DeleteBanRequest(ban_id=ban_id), metadata=metadata(by))).ban
+
+
+async def get(bans: ModerationServiceStub, by: str, ban_id: str) -> rpc.Ban:
+    return (await bans.GetBan(rpc.GetBanRequest(ban_id=ban_id), metadata=metadata(by))).ban
+
+
+async def check(bans: ModerationServiceStub, by: str, stream_id: str, user: str) -> rpc.CheckBanResponse:
+    request = rpc.CheckBanRequest(live_stream_id=stream_id, target_user_id=user)
+    return await bans.CheckBan(request, metadata=metadata(by))
+
+
+async def listed(bans: ModerationServiceStub, by: str, **filters: Any) -> rpc.ListBansResponse:
+    return await bans.ListBans(rpc.ListBansRequest(**filters), metadata=metadata(by))
+
+
+def refusal(found: Failure) -> tuple[grpc.StatusCode, str]:
+    return found.code, found.reason
+
+
+SHUT_OUT = grpc.StatusCode.PERMISSION_DENIED, "BANNED"
+
+
+async def test_a_blocked_viewer_neither_joins_nor_renews(
+    world: World, bans: ModerationServiceStub, creator: str, viewer: str
+) -> None:
+    """The tokens of a viewer who is shut out end at their own end, and no fresh ones follow."""
+    stream_id = await live(world, creator)
+    seat = await join(world, viewer, stream_id)
+    made = await ban(bans, creator, stream_id, viewer, reason=" spam ")
+    assert (made.action_type, made.reason, made.created_by) == (BAN_ACTION_TYPE_BLOCK, "spam", creator)
+    assert (made.target_user_id, made.target_user.id, made.live_stream_id) == (viewer, viewer, stream_id)
+    assert not made.HasField("deleted_at")
+    assert refusal(await failure(join(world, viewer, stream_id))) == SHUT_OUT
+    assert refusal(await failure(renew(world, viewer, stream_id))) == SHUT_OUT
+
+    await lift(bans, creator, made.id)
+    assert (await join(world, viewer, stream_id)).agora.uid == seat.agora.uid
+
+
+async def test_whoever_may_not_chat_may_watch(
+    world: World, bans: ModerationServiceStub, creator: str, viewer: str
+) -> None:
+    """The milder ban must not cost more than the right to chat."""
+    stream_id = await live(world, creator)
+    made = await ban(bans, creator, stream_id, viewer, action_type=BAN_ACTION_TYPE_CHAT_ONLY)
+    assert made.action_type == BAN_ACTION_TYPE_CHAT_ONLY
+    other = await person(world)
+    await ban(bans, creator, stream_id, other)
+    await join(world, viewer, stream_id)
+    await renew(world, viewer, stream_id)
+
+
+async def test_a_ban_wins_over_a_paid_ticket(
+    world: World, bans: ModerationServiceStub, creator: str, viewer: str
+) -> None:
+    """Money does not buy the way back in."""
+    stream_id = await live(world, creator, price=Decimal(value="5"))
+    grant = GrantAccessRequest(live_stream_id=stream_id, user_id=viewer)
+    await world.access.GrantAccess(grant, metadata=metadata(creator, "access:write"))
+    await ban(bans, creator, stream_id, viewer)
+    assert refusal(await failure(join(world, viewer, stream_id))) == SHUT_OUT
+
+
+async def test_a_banned_guest_leaves_the_stage_too(world: World, bans: ModerationServiceStub, creator: str) -> None:
+    """An invitation is older than the ban; as a guest they would publish."""
+    stream_id = await live(world, creator)
+    await join(world, "mehmet", stream_id, ROLE_GUEST)
+    await ban(bans, creator, stream_id, IDS["mehmet"])
+    for role in (ROLE_GUEST, ROLE_AUDIENCE):
+        assert refusal(await failure(join(world, "mehmet", stream_id, role))) == SHUT_OUT
+    assert refusal(await failure(renew(world, "mehmet", stream_id))) == SHUT_OUT
+    await join(world, creator, stream_id, ROLE_HOST)
+
+
+async def test_a_ban_is_about_one_person_in_one_stream(
+    world: World, bans: ModerationServiceStub, creator: str, viewer: str
+) -> None:
+    """Nobody else is turned away, and not elsewhere."""
+    first = await live(world, creator)
+    await ban(bans, creator, first, viewer)
+    await join(world, "john", first)
+    await world.streams.EndStream(streams_rpc.EndStreamRequest(live_stream_id=first), metadata=metadata(creator))
+    await join(world, viewer, await live(world, creator))
+
+
+async def test_a_ban_made_before_the_start_holds_after_it(
+    world: World, bans: ModerationServiceStub, creator: str, viewer: str
+) -> None:
+    """A creator may know beforehand; a stream that is over can be banned from as well."""
+    stream = await announced(world, creator)
+    await ban(bans, creator, stream.id, viewer)
+    await join(world, creator, stream.id, ROLE_HOST)
+    assert refusal(await failure(join(world, viewer, stream.id))) == SHUT_OUT
+    await world.streams.EndStream(streams_rpc.EndStreamRequest(live_stream_id=stream.id), metadata=metadata(creator))
+    await ban(bans, creator, stream.id, IDS["john"])
+
+
+async def test_only_the_creator_bans(world: World, bans: ModerationServiceStub, creator: str, viewer: str) -> None:
+    """A guest or a viewer who could ban would empty the stream; a moderator's scope is for ending streams."""
+    stream_id = await live(world, creator)
+    for who in ("mehmet", "john", viewer):
+        refused = await failure(ban(bans, who, stream_id, IDS["jane"]))
+        assert refusal(refused) == (grpc.StatusCode.PERMISSION_DENIED, "NOT_THE_CREATOR")
+    made = await ban(bans, creator, stream_id, viewer)
+    for call in (get, lift):
+        for who in ("mehmet", viewer):
+            refused = await failure(call(bans, who, made.id))
+            assert refusal(refused) == (grpc.StatusCode.PERMISSION_DENIED, "NOT_YOUR_BAN")
+    assert not (await get(bans, creator, made.id)).HasField("deleted_at")
+
+
+async def test_what_does_not_exist_is_not_found(
+    world: World, bans: ModerationServiceStub, creator: str, viewer: str
+) -> None:
+    """A typing error must not become a ban that shuts nobody out."""
+    stream_id = await live(world, creator)
+    nothing = secrets.token_hex(12)
+    assert (await failure(ban(bans, creator, nothing, viewer))).reason == "STREAM_NOT_FOUND"
+    assert (await failure(ban(bans, creator, stream_id, nothing))).reason == "PERSON_NOT_FOUND"
+    assert (await failure(check(bans, creator, nothing, viewer))).reason == "STREAM_NOT_FOUND"
+    assert (await failure(check(bans, creator, stream_id, nothing))).reason == "PERSON_NOT_FOUND"
+    assert (await failure(get(bans, creator, nothing))).reason == "BAN_NOT_FOUND"
+    assert (await failure(lift(bans, creator, nothing))).reason == "BAN_NOT_FOUND"
+    gone = await announced(world, creator)
+    delete = streams_rpc.DeleteStreamRequest(live_stream_id=gone.id)
+    await world.streams.DeleteStream(delete, metadata=metadata(creator))
+    assert (await failure(ban(bans, creator, gone.id, viewer))).reason == "STREAM_NOT_FOUND"
+
+
+async def test_all_that_is_wrong_is_named(world: World, bans: ModerationServiceStub, creator: str) -> None:
+    """A client mends its request in one go."""
+    stream_id = await live(world, creator)
+    request = rpc.CreateBanRequest(
+        live_stream_id=stream_id,
+        target_user_id=creator,
+        action_type=9,
+        reason="x" * 501,  # type: ignore[arg-type]
+    )
+    refused = await failure(bans.CreateBan(request, metadata=metadata(creator)))
+    assert refused.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert [each.field for each in refused.violations] == ["target_user_id", "action_type", "reason"]
+    refused = await failure(ban(bans, creator, stream_id, "me"))
+    assert [each.field for each in refused.violations] == ["target_user_id"]
+    refused = await failure(ban(bans, creator, stream_id, IDS["john"], reason="a\x00b"))
+    assert [each.field for each in refused.violations] == ["reason"]
+
+
+async def test_one_ban_stands_and_a_new_one_may_follow(
+    world: World, bans: ModerationServiceStub, creator: str, viewer: str
+) -> None:
+    """Two standing bans would need two liftings, and nobody would know of the second."""
+    stream_id = await live(world, creator)
+    first = await ban(bans, creator, stream_id, viewer)
+    refused = await failure(ban(bans, creator, stream_id, viewer, action_type=BAN_ACTION_TYPE_CHAT_ONLY))
+    assert refusal(refused) == (grpc.StatusCode.ALREADY_EXISTS, "ALREADY_BANNED")
+
+    lifted = await lift(bans, creator, first.id)
+    assert lifted.HasField("deleted_at")
+    assert lifted.deleted_by == creator
+    second = await ban(bans, creator, stream_id, viewer)
+    assert second.id != first.id
+    assert await lift(bans, creator, first.id) == lifted
+    assert await get(bans, creator, first.id) == lifted
+    assert (await check(bans, creator, stream_id, viewer)).ban == second
+    assert refusal(await failure(join(world, viewer, stream_id))) == SHUT_OUT
+
+
+async def test_of_racing_bans_one_wins(world: World, bans: ModerationServiceStub, creator: str, viewer: str) -> None:
+    """A double click on two devices makes one ban, which one lifting ends."""
+    stream_id = await live(world, creator)
+    outcomes = await asyncio.gather(*(ban(bans, creator, stream_id, viewer) for _ in range(12)), return_exceptions=True)
+    made = [each for each in outcomes if isinstance(each, rpc.Ban)]
+    lost = [each.code() for each in outcomes if isinstance(each, grpc.aio.AioRpcError)]
+    assert (len(made), lost) == (1, [grpc.StatusCode.ALREADY_EXISTS] * 11)
+    lifted = await asyncio.gather(*(lift(bans, creator, made[0].id) for _ in range(8)))
+    assert {each.SerializeToString(deterministic=True) for each in lifted} == {
+        (await get(bans, creator, made[0].id)).SerializeToString(deterministic=True)
+    }
+    await join(world, viewer, stream_id)
+
+
+async def test_one_key_makes_one_ban(world: World, bans: ModerationServiceStub, creator: str, viewer: str) -> None:
+    """A client that lost the answer asks again, and must not be told that somebody else was faster."""
+    stream_id = await live(world, creator)
+    key = secrets.token_hex(8)
+    racing = await asyncio.gather(*(ban(bans, creator, stream_id, viewer, request_id=key) for _ in range(8)))
+    assert {each.id for each in racing} == {racing[0].id}
+    lifted = await lift(bans, creator, racing[0].id)
+    assert await ban(bans, creator, stream_id, viewer, request_id=key) == lifted
+
+    refused = await failure(ban(bans, creator, stream_id, viewer, reason="spam", request_id=key))
+    assert refusal(refused) == (grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_KEY_REUSED")
+    refused = await failure(ban(bans, creator, stream_id, viewer, request_id="two words"))
+    assert [each.field for each in refused.violations] == ["request_id"]
+
+
+async def test_a_join_that_begins_after_a_ban_is_always_refused(
+    world: World, bans: ModerationServiceStub, creator: str
+) -> None:
+    """Whatever the two did while they raced, the answered ban holds from then on: also the first one of a stream."""
+    for _ in range(6):
+        stream_id, viewer = await live(world, creator), await person(world)
+        racing = [join(world, viewer, stream_id) for _ in range(4)]
+        made, *joined = await asyncio.gather(ban(bans, creator, stream_id, viewer), *racing, return_exceptions=True)
+        assert isinstance(made, rpc.Ban)
+        assert {each.code() for each in joined if isinstance(each, grpc.aio.AioRpcError)} <= {
+            grpc.StatusCode.PERMISSION_DENIED
+        }
+        assert refusal(await failure(join(world, viewer, stream_id))) == SHUT_OUT
+        end = streams_rpc.EndStreamRequest(live_stream_id=stream_id)
+        await world.streams.EndStream(end, metadata=metadata(creator))
+
+
+async def test_a_check_tells_creator_and_person_whether_a_ban_stands(
+    world: World, bans: ModerationServiceStub, creator: str, viewer: str
+) -> None:
+    """The app asks before it shows the button; who else is banned is nobody's business."""
+    stream_id = await live(world, creator)
+    assert await check(bans, viewer, stream_id, viewer) == rpc.CheckBanResponse()
+    made = await ban(bans, creator, stream_id, viewer, action_type=BAN_ACTION_TYPE_CHAT_ONLY)
+    for who in (creator, viewer):
+        assert await check(bans, who, stream_id, viewer) == rpc.CheckBanResponse(is_banned=True, ban=made)
+    refused = await failure(check(bans, "john", stream_id, viewer))
+    assert refusal(refused) == (grpc.StatusCode.PERMISSION_DENIED, "NOT_THE_CREATOR")
+    await lift(bans, creator, made.id)
+    assert await check(bans, creator, stream_id, viewer) == rpc.CheckBanResponse()
+
+
+async def test_a_stranger_to_the_user_service_is_told_to_register(
+    world: World, bans: ModerationServiceStub, creator: str
+) -> None:
+    """The other calls can only be made by creators, who are registered."""
+    stream_id, nobody = await live(world, creator), secrets.token_hex(12)
+    assert (await failure(listed(bans, nobody))).reason == "REGISTRATION_INCOMPLETE"
+    assert (await failure(check(bans, nobody, stream_id, nobody))).reason == "REGISTRATION_INCOMPLETE"
+
+
+async def test_the_list_is_narrowed_by_every_filter(world: World, bans: ModerationServiceStub, creator: str) -> None:
+    """A creator looks for one ban among those of all their streams; nobody else's are in it, nor lifted ones."""
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    first, second = await announced(world, creator), await announced(world, creator)
+    john, jane = IDS["john"], IDS["jane"]
+    made = []
+    try:
+        for hours, (stream, user, action) in enumerate(
+            [(first, john, 1), (first, jane, 2), (second, john, 1), (second, jane, 1)]
+        ):
+            world.clock.now = now + timedelta(hours=hours)
+            made.append((await ban(bans, creator, stream.id, user, action_type=action)).id)
+    finally:
+        world.clock.now = None
+    other = await person(world)
+    await ban(bans, other, (await announced(world, other)).id, john)
+    await lift(bans, creator, made[3])
+
+    async def found(**filters: Any) -> list[int]:
+        return [made.index(each.id) for each in (await listed(bans, creator, **filters)).list]
+
+    def at(hours: int) -> Timestamp:
+        return Timestamp(seconds=int((now + timedelta(hours=hours)).timestamp()))
+
+    assert await found() == [2, 1, 0]
+    assert await found(target_user_id=john) == [2, 0]
+    assert await found(banned_user=john) == await found(banned_user="john") == [2, 0]
+    assert await found(banned_user="nobody-of-this-name") == []
+    assert await found(banned_user="jane", target_user_id=john) == []
+    assert await found(live_stream_id=first.id) == [1, 0]
+    assert await found(action_type=BAN_ACTION_TYPE_CHAT_ONLY) == [1]
+    assert await found(start_time=at(1)) == [2, 1]
+    assert await found(end_time=at(1)) == [1, 0]
+    assert await found(start_time=at(1), end_time=at(1), live_stream_id=first.id, banned_user="jane") == [1]
+
+    refused = await failure(listed(bans, other, live_stream_id=first.id))
+    assert refusal(refused) == (grpc.StatusCode.PERMISSION_DENIED, "NOT_THE_CREATOR")
+    missing = secrets.token_hex(12)
+    assert (await failure(listed(bans, creator, live_stream_id=missing))).reason == "STREAM_NOT_FOUND"
+
+
+async def test_the_list_comes_in_pages(world: World, bans: ModerationServiceStub, creator: str) -> None:
+    """Every ban is on one page, with its person's card; a page behind the end is empty."""
+    stream = await announced(world, creator)
+    users = [IDS[name] for name in ("john", "jane", "zeynep")]
+    for user in users:
+        await ban(bans, creator, stream.id, user)
+    pages = [await listed(bans, creator, page=number, limit=2) for number in (1, 2, 3)]
+    assert [len(each.list) for each in pages] == [2, 1, 0]
+    assert sorted(each.target_user.id for page in pages for each in page.list) == sorted(users)
+    first, last, behind = (each.pagination for each in pages)
+    assert (first.current_page, first.total_pages, first.total_items, first.items_per_page) == (1, 2, 3, 2)
+    assert (first.has_next_page, first.has_prev_page, last.has_next_page, last.has_prev_page) == (
+        True,
+        False,
+        False,
+        True,
+    )
+    assert (behind.has_next_page, behind.has_prev_page) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"page": 0}, ["page"]),
+        ({"page": -1, "limit": 101}, ["page", "limit"]),
+        ({"limit": 0}, ["limit"]),
+        ({"target_user_id": "john"}, ["target_user_id"]),
+        ({"live_stream_id": "x"}, ["live_stream_id"]),
+        ({"action_type": 9}, ["action_type"]),
+        ({"start_time": Timestamp(seconds=2**50)}, ["start_time"]),
+    ],
+    ids=str,
+)
+async def test_a_list_that_cannot_be_is_refused(
+    bans: ModerationServiceStub, creator: str, fields: dict[str, Any], wrong: list[str]
+) -> None:
+    """A page size without a bound would read the whole collection."""
+    refused = await failure(listed(bans, creator, **fields))
+    assert refused.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert [each.field for each in refused.violations] == wrong
+
+
+async def test_a_ban_says_where_the_person_can_still_be(
+    world: World, bans: ModerationServiceStub, creator: str, mongo_uri: str, database_name: str
+) -> None:
+    """Tokens that were issued work until they end: whoever kicks at Agora needs channel, uids, and until when."""
+    stream_id, viewer = await live(world, creator), await person(world)
+    seat = await join(world, viewer, stream_id)
+    stage = await join(world, "mehmet", stream_id, ROLE_GUEST)
+    hall = await join(world, "mehmet", stream_id, ROLE_AUDIENCE)
+    made = [await ban(bans, creator, stream_id, each) for each in (viewer, IDS["mehmet"], IDS["john"])]
+    mild = await ban(bans, creator, stream_id, IDS["jane"], action_type=BAN_ACTION_TYPE_CHAT_ONLY)
+    with MongoClient[dict[str, Any]](mongo_uri, tz_aware=True) as client:
+        kept = {str(each["_id"]): each["kick"] for each in client[database_name]["bans"].find()}
+    uids = [[seat.agora.uid], [stage.agora.uid, hall.agora.uid], []]
+    assert [kept[each.id]["uids"] for each in made] == uids
+    assert {kept[each.id]["channel"] for each in made} == {seat.agora.channel_name}
+    for each in made:
+        assert kept[each.id]["tokens_end_at"] >= hall.agora.expires_at.ToDatetime(tzinfo=UTC)
+    assert kept[mild.id] is None
+
+
+async def test_a_ban_that_was_cut_short_is_finished_by_its_repeat(
+    world: World, bans: ModerationServiceStub, creator: str, mongo_uri: str, database_name: str
+) -> None:
+    """A process that dies between the two writes leaves nothing that stands, and nothing in the way."""
+    stream_id, viewer = await live(world, creator), await person(world)
+
+    async def cut_short(key: str) -> rpc.Ban:
+        made = await ban(bans, creator, stream_id, viewer, request_id=key)
+        with MongoClient[dict[str, Any]](mongo_uri) as client:
+            client[database_name]["bans"].update_one({"_id": ObjectId(made.id)}, {"$set": {"active": None}})
+        return made
+
+    made = await cut_short("first")
+    await join(world, viewer, stream_id)
+    assert not (await listed(bans, creator)).list
+    assert await ban(bans, creator, stream_id, viewer, request_id="first") == made
+    assert refusal(await failure(join(world, viewer, stream_id))) == SHUT_OUT
+    await lift(bans, creator, made.id)
+
+    made = await cut_short("second")
+    other = await ban(bans, creator, stream_id, viewer)
+    refused = await failure(ban(bans, creator, stream_id, viewer, request_id="second"))
+    assert refusal(refused) == (grpc.StatusCode.ALREADY_EXISTS, "ALREADY_BANNED")
+    assert (await failure(get(bans, creator, made.id))).reason == "BAN_NOT_FOUND"
+    assert (await check(bans, creator, stream_id, viewer)).ban == other
