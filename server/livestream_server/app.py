@@ -67,7 +67,7 @@ async def open_service(
     async with mongo.connect(settings.mongo, listeners=listeners) as client:
         database = mongo.database(client, settings.mongo)
         limits = _limits(settings)
-        streams, seats, grants = Streams(database, limits), Seats(database), AccessGrants(database)
+        streams, seats, grants = Streams(database, limits), Seats(database, limits.host_silent), AccessGrants(database)
         people = People(database, cache_seconds=settings.people_cache_seconds)
         bans = Bans(database)
         await auth.start()

@@ -1,7 +1,7 @@
 """What a stream is, which states it goes through, and who gets which chair in it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -102,6 +102,8 @@ class Stream:
     """When the host last joined or renewed."""
     host_gone_since: datetime | None = None
     """When the host left, unless they came back."""
+    departures_until: datetime | None = None
+    """Until when somebody of the audience may have left: a chair noted before then must be noted again at a join."""
     end_reason: EndReason | None = None
     deleted_at: datetime | None = None
     has_bans: bool = False
@@ -141,17 +143,41 @@ class Stream:
         Raises NotTheCreator or NotAGuest (nothing about the stream will change that) or StreamNotJoinable (the
         stream's state forbids it now).
         """
-        place = next((i for i, each in enumerate(self.broadcasters) if (each.user, each.role) == (user, role)), None)
-        if place is None:
-            raise NotTheCreator(self.id) if role is Role.HOST else NotAGuest(self.id)
+        self.require_role(user, role)
         self.require_open_to(role)
-        return place
+        return next(i for i, each in enumerate(self.broadcasters) if (each.user, each.role) == (user, role))
+
+    def place_with(self, uid: int) -> int | None:
+        """The index in `broadcasters` of the one with this uid; None if it is of the audience, or nobody's."""
+        return next((i for i, each in enumerate(self.broadcasters) if each.uid == uid), None)
+
+    def require_role(self, user: str, role: Role) -> None:
+        """Raise NotTheCreator or NotAGuest if `user` cannot be `role`, which is host or guest."""
+        if self.role_of(user) is not role:
+            raise NotTheCreator(self.id) if role is Role.HOST else NotAGuest(self.id)
 
     def require_open_to(self, role: Role) -> None:
         """Raise StreamNotJoinable if the stream's state forbids to enter as `role`."""
         states = OPEN_TO_HOST if role is Role.HOST else OPEN_TO_OTHERS
         if self.status not in states:
             raise StreamNotJoinable(self.id, self.status, states)
+
+    def require_on_air(self) -> None:
+        """Raise StreamNotOnAir unless the stream is active."""
+        if self.status is not Status.ACTIVE:
+            raise StreamNotOnAir(self.id, self.status, [Status.ACTIVE])
+
+    def with_host(self, seen: datetime | None, left: datetime | None) -> "Stream":
+        """The stream after the news that the host was in it at `seen`, and has been out of it since `left`.
+
+        News may come late, twice and in any order: a leaving counts from when it began, and only while nothing is
+        known of the host after it.
+        """
+        seen_at = max((each for each in (self.host_seen_at, seen) if each), default=self.created_at)
+        # What is known already lost against a sighting at the same instant; what is told now comes after its sighting.
+        known = [each for each in [self.host_gone_since] if each and each > seen_at]
+        told = [each for each in [left] if each and each >= seen_at]
+        return replace(self, host_seen_at=seen_at, host_gone_since=min(known + told, default=None))
 
     def ended_by(self, user: str, *, moderator: bool) -> EndReason | None:
         """The reason to record when `user` ends the stream now; None if it has ended already.
@@ -263,6 +289,13 @@ class StreamNotJoinable(_StateForbids):
 
     reason = "STREAM_NOT_JOINABLE"
     can = "joined in this role"
+
+
+class StreamNotOnAir(_StateForbids):
+    """The stream is not active, so nobody watches it."""
+
+    reason = "STREAM_NOT_ON_AIR"
+    can = "asked for its viewers"
 
 
 class StreamNotEndable(_StateForbids):

@@ -3,7 +3,12 @@
 from dataclasses import dataclass
 
 from livestream.v1.live_stream_pb2 import LIVE_STREAM_TYPE_UNSPECIFIED
-from livestream.v1.live_stream_service_pb2 import CreateStreamRequest, JoinStreamRequest, RenewTokensRequest
+from livestream.v1.live_stream_service_pb2 import (
+    CreateStreamRequest,
+    JoinStreamRequest,
+    LeaveStreamRequest,
+    RenewTokensRequest,
+)
 from livestream_server.errors import Invalid, Violation
 from livestream_server.streams import view
 from livestream_server.streams.drafting import Draft
@@ -32,7 +37,7 @@ def draft_of(request: CreateStreamRequest) -> Draft:
     )
 
 
-def role_of(request: JoinStreamRequest | RenewTokensRequest) -> Role | None:
+def role_of(request: JoinStreamRequest | RenewTokensRequest | LeaveStreamRequest) -> Role | None:
     """The role that the request names, if any; raises Invalid if there is no such role."""
     if request.role and request.role not in _ROLES:
         raise Invalid(Violation("role", "must be host, guest or audience"))

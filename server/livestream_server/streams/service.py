@@ -8,11 +8,12 @@ from livestream.v1 import live_stream_service_pb2 as rpc
 from livestream.v1.live_stream_pb2 import END_REASON_UNSPECIFIED, LiveStream
 from livestream.v1.live_stream_service_pb2_grpc import LiveStreamServiceServicer
 from livestream.v1.user_pb2 import UserSummary
+from livestream_server.mongo.search import searchable
 from livestream_server.streams import view
 from livestream_server.streams.drafting import check, new_stream
 from livestream_server.streams.model import Chair, GuestNotFound, NotJoined, Role, Status, Stream, StreamNotFound
 from livestream_server.streams.requests import Wish, draft_of, role_of, wish_of
-from livestream_server.streams.seats import Seats
+from livestream_server.streams.seats import Occupant, Seats
 from livestream_server.streams.store import Streams
 from livestream_server.tokens.agora import Grant, TokenIssuer, Tokens
 from livestream_server.transport.call import current_call, current_caller
@@ -105,7 +106,7 @@ class LiveStreamRoom(LiveStreamServiceServicer):
         stream = await self._streams.get(wish.stream_id)
         cards = await self._people.cards_for(caller, [stream.creator, *stream.guests])
         await self._require_not_blocked(stream, caller)
-        stream, chair = await self._seated(stream, caller, wish, now)
+        stream, chair = await self._seated(stream, cards[caller], wish, now)
         tokens = self._issued(stream, caller, chair, now)
         return rpc.JoinStreamResponse(
             live_stream=self._seen(stream, chair.role, cards),
@@ -130,6 +131,26 @@ class LiveStreamRoom(LiveStreamServiceServicer):
         chair = await self._kept(stream, caller, role_of(request) or stream.role_of(caller) or Role.AUDIENCE, now)
         tokens = self._issued(stream, caller, chair, now)
         return rpc.RenewTokensResponse(agora=_agora(stream, chair, tokens), rtm=_rtm(stream, caller, tokens))
+
+    async def LeaveStream(self, request: rpc.LeaveStreamRequest, context: Context) -> rpc.LeaveStreamResponse:  # noqa: ARG002 - gRPC's signature
+        caller, now = current_caller().id, self._clock()
+        stream = await self._streams.get(object_id("live_stream_id", request.live_stream_id))
+        await self._people.cards_for(caller, [])
+        role = role_of(request) or stream.role_of(caller) or Role.AUDIENCE
+        await self._leave(stream, caller, role, now)
+        return rpc.LeaveStreamResponse(live_stream_id=stream.id, role=view.ROLES[role])
+
+    async def _leave(self, stream: Stream, user: str, role: Role, now: datetime) -> None:
+        """Note that `user` has left. Nothing rests on a guest, and nobody is in a stream that is not active."""
+        if role is not Role.AUDIENCE:
+            stream.require_role(user, role)
+        if stream.status is not Status.ACTIVE:
+            return
+        if role is Role.HOST:
+            await self._streams.host_is_gone(stream, now)
+        elif role is Role.AUDIENCE:
+            await self._streams.note_departure(stream, now)
+            await self._seats.leave(stream.id, user, now)
 
     async def EndStream(self, request: rpc.EndStreamRequest, context: Context) -> rpc.EndStreamResponse:  # noqa: ARG002 - gRPC's signature
         caller, now = current_caller(), self._clock()
@@ -163,7 +184,7 @@ class LiveStreamRoom(LiveStreamServiceServicer):
         """The chair that `user` already has; raises what a join would raise, or NotJoined."""
         if role is Role.AUDIENCE:
             await self._require_admission(stream, user)
-            chair = await self._seats.keep(stream.id, user, now)
+            chair = await self._seats.keep(stream, user, now)
             if chair is None:
                 raise NotJoined(stream.id)
             return chair
@@ -188,11 +209,13 @@ class LiveStreamRoom(LiveStreamServiceServicer):
     def _issued(self, stream: Stream, user: str, chair: Chair, now: datetime) -> Tokens:
         return self._tokens.issue(Grant(stream.channel_name, chair.uid, user, chair.publishes), now)
 
-    async def _seated(self, stream: Stream, user: str, wish: Wish, now: datetime) -> tuple[Stream, Chair]:
-        """The stream with `user` inside, and the chair they got."""
+    async def _seated(self, stream: Stream, card: UserSummary, wish: Wish, now: datetime) -> tuple[Stream, Chair]:
+        """The stream with the person inside, and the chair they got."""
+        user = card.id
         if wish.role is Role.AUDIENCE:
             await self._require_admission(stream, user)
-            return stream, await self._seats.take(stream, user, wish.device, now)
+            about = Occupant(user, wish.device, searchable(f"{card.name} {card.surname}", card.username))
+            return stream, await self._seats.take(stream, about, now)
         while True:
             place = stream.place_of(user, wish.role)
             broadcaster = stream.broadcasters[place]

@@ -13,6 +13,7 @@ from livestream_server.errors import IdempotencyKeyReused
 from livestream_server.mongo.client import Database, Document
 from livestream_server.streams.deadlines import Limits, due_at
 from livestream_server.streams.drafting import channel_name
+from livestream_server.streams.journal import HIDDEN, recorded
 from livestream_server.streams.model import (
     DELETABLE,
     NOT_STARTED,
@@ -50,6 +51,7 @@ INDEXES = [
     ),
 ]
 SEEN_EVERY = timedelta(minutes=1)
+DEPARTURES = timedelta(minutes=1)
 
 
 class Streams:
@@ -76,10 +78,22 @@ class Streams:
 
     async def get_even_deleted(self, stream_id: str) -> Stream:
         """The stream, for a caller whose repeat of a deletion must answer like the first; raises StreamNotFound."""
-        document = await self._streams.find_one({"_id": ObjectId(stream_id)})
+        document = await self._streams.find_one({"_id": ObjectId(stream_id)}, HIDDEN)
         if document is None:
             raise StreamNotFound(stream_id)
         return from_document(document)
+
+    async def get_with_changes(self, stream_id: str) -> tuple[Stream, Document]:
+        """The stream, deleted or not, and the document that holds its journal; raises StreamNotFound."""
+        document = await self._streams.find_one({"_id": ObjectId(stream_id)})
+        if document is None:
+            raise StreamNotFound(stream_id)
+        return from_document(document), document
+
+    async def on_channel(self, channel: str) -> Stream | None:
+        """The stream that has this channel, deleted or not."""
+        document = await self._streams.find_one({"channel_name": channel})
+        return from_document(document) if document else None
 
     async def require(self, stream_id: str) -> None:
         """Raise StreamNotFound unless the stream exists."""
@@ -158,11 +172,37 @@ class Streams:
 
     async def host_is_gone(self, stream: Stream, since: datetime) -> None:
         """Note that the host of an active stream has left; nothing happens if they were seen after `since`."""
-        gone = replace(stream, host_gone_since=since)
+        await self.note_host(stream.id, None, since)
+
+    async def note_host(self, stream_id: str, seen: datetime | None, left: datetime | None) -> None:
+        """Note when the host of an active stream was in it, and since when they are out of it; see `with_host`."""
+        while True:
+            stream = await self.get_even_deleted(stream_id)
+            noted = stream.with_host(seen, left)
+            if stream.status is not Status.ACTIVE or noted == stream:
+                return
+            now_so = {"host_seen_at": stream.host_seen_at, "host_gone_since": stream.host_gone_since}
+            then_so = {"host_seen_at": noted.host_seen_at, "host_gone_since": noted.host_gone_since}
+            changed = await self._streams.update_one(
+                {"_id": ObjectId(stream_id), "status": Status.ACTIVE.value, **now_so},
+                {"$set": {**then_so, "due_at": due_at(noted, self._limits)}},
+            )
+            if changed.matched_count:
+                return
+
+    async def note_entered(self, stream_id: str, place: int, at: datetime) -> None:
+        """Note that the broadcaster at `place` has been in the channel since `at`, or since before that."""
+        field = f"broadcasters.{place}.joined_at"
         await self._streams.update_one(
-            {"_id": ObjectId(stream.id), "status": Status.ACTIVE.value, "host_seen_at": {"$lte": since}},
-            {"$set": {"host_gone_since": since, "due_at": due_at(gone, self._limits)}},
+            {"_id": ObjectId(stream_id), field: {"$not": {"$lte": at}}}, {"$set": {field: at}}
         )
+
+    async def note_departure(self, stream: Stream, now: datetime) -> None:
+        """Let every process know that somebody leaves the audience. One write speaks for half a minute."""
+        if stream.departures_until is None or stream.departures_until < now + DEPARTURES / 2:
+            await self._streams.update_one(
+                {"_id": ObjectId(stream.id)}, {"$max": {"departures_until": now + DEPARTURES}}
+            )
 
     def _host_seen(self, stream: Stream, now: datetime) -> Document:
         return {"host_seen_at": now, "host_gone_since": None, "due_at": due_at(stream, self._limits)}
@@ -181,7 +221,7 @@ class Streams:
 
     async def due(self, now: datetime, limit: int) -> list[Stream]:
         """Streams that time has changed, the longest due first."""
-        found = self._streams.find({"due_at": {"$lte": now}}).sort("due_at").limit(limit)
+        found = self._streams.find({"due_at": {"$lte": now}}, HIDDEN).sort("due_at").limit(limit)
         return [from_document(each) async for each in found]
 
     async def end_if_due(self, stream: Stream, reason: EndReason, now: datetime) -> Stream | None:
@@ -245,7 +285,8 @@ class Streams:
                 "deleted_at": None,
                 **(condition or {}),
             },
-            {"$set": {**values, "updated_at": now}},
+            recorded(values, now),
+            projection=HIDDEN,
             return_document=ReturnDocument.AFTER,
         )
         return from_document(document) if document else None
@@ -282,6 +323,7 @@ def to_document(stream: Stream) -> Document:
         "updated_at": stream.updated_at,
         "host_seen_at": stream.host_seen_at,
         "host_gone_since": stream.host_gone_since,
+        "departures_until": stream.departures_until,
         "end_reason": stream.end_reason.value if stream.end_reason else None,
         "deleted_at": stream.deleted_at,
         "has_bans": stream.has_bans,
@@ -314,6 +356,7 @@ def from_document(document: Mapping[str, Any]) -> Stream:
         updated_at=document["updated_at"],
         host_seen_at=document["host_seen_at"],
         host_gone_since=document["host_gone_since"],
+        departures_until=document.get("departures_until"),
         end_reason=EndReason(document["end_reason"]) if document["end_reason"] else None,
         deleted_at=document["deleted_at"],
         has_bans=document.get("has_bans", False),
