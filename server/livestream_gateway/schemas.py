@@ -113,7 +113,7 @@ class Schemas:
 
 def _inlined(fields: Iterable[FieldDescriptor]) -> Iterator[FieldDescriptor]:
     for field in fields:
-        if field.GetOptions().Extensions[inline]:
+        if field.message_type is not None and field.GetOptions().Extensions[inline]:
             yield from _inlined(field.message_type.fields)
         else:
             yield field

@@ -13,6 +13,9 @@ ID = re.compile(r"[0-9a-f]{24}")
 PIXELS = re.compile(r"[1-9][0-9]{0,3}")
 ADDRESS = re.compile(r"https?://[\x21-\x7e]{1,2000}")
 VARIANTS = 16
+EXPERTISE = re.compile(r"[A-Za-z][A-Za-z_]{0,39}")
+INTEREST = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")  # the streams room takes the same
+INTERESTS = 50
 CLOCK_SKEW = timedelta(minutes=5)
 
 
@@ -55,6 +58,11 @@ class PersonRules:
         """`value` must lie between 1970 and five minutes from now: a later one would block all updates after it."""
         if not datetime(1970, 1, 1, tzinfo=UTC) < value <= now + CLOCK_SKEW:
             self._violations.append(Violation(field, "must be the time of the change, not in the future"))
+
+    def at_least_zero(self, field: str, count: int) -> None:
+        """There cannot be less than none."""
+        if count < 0:
+            self._violations.append(Violation(field, "must be 0 or more"))
 
     def at_most(self, field: str, count: int, limit: int) -> None:
         """There must be no more than `limit`."""

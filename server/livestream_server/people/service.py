@@ -3,10 +3,21 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from livestream.v1.people_service_pb2 import PutPersonRequest, PutPersonResponse
+from livestream.v1.people_service_pb2 import PersonProfile, PutPersonRequest, PutPersonResponse
 from livestream.v1.people_service_pb2_grpc import PeopleServiceServicer
 from livestream.v1.user_pb2 import UserSummary
-from livestream_server.people.model import ADDRESS, ID, PIXELS, USERNAME, VARIANTS, WORD, PersonRules
+from livestream_server.people.model import (
+    ADDRESS,
+    EXPERTISE,
+    ID,
+    INTEREST,
+    INTERESTS,
+    PIXELS,
+    USERNAME,
+    VARIANTS,
+    WORD,
+    PersonRules,
+)
 from livestream_server.people.store import People
 from livestream_server.transport.pipeline import Context
 from livestream_server.transport.values import moment
@@ -21,11 +32,12 @@ class PeopleRoom(PeopleServiceServicer):
 
     async def PutPerson(self, request: PutPersonRequest, context: Context) -> PutPersonResponse:  # noqa: ARG002 - gRPC's signature
         updated_at = moment("updated_at", request.updated_at)
-        _check(request.person, updated_at, self._clock())
-        return PutPersonResponse(person=await self._people.put(request.person, updated_at))
+        _check(request.person, request.profile, updated_at, self._clock())
+        recorded = await self._people.put(request.person, updated_at, request.profile)
+        return PutPersonResponse(person=recorded.card, profile=recorded.profile)
 
 
-def _check(person: UserSummary, updated_at: datetime, now: datetime) -> None:
+def _check(person: UserSummary, profile: PersonProfile, updated_at: datetime, now: datetime) -> None:
     """Raise Invalid with everything that is wrong with the person."""
     rules = PersonRules()
     rules.matches("person.id", person.id, ID, "must be 24 hexadecimal digits in lower case")
@@ -45,5 +57,11 @@ def _check(person: UserSummary, updated_at: datetime, now: datetime) -> None:
             rules.matches(f"{at}.variants", url, ADDRESS, "must hold http or https addresses")
         for name in ("created_at", "updated_at"):
             rules.not_from_the_future(f"{at}.{name}", moment(f"{at}.{name}", getattr(photo, name)), now)
+    rules.matches("profile.expertise", profile.expertise or "creator", EXPERTISE, "must be 1 to 40 letters")
+    rules.at_least_zero("profile.followers_count", profile.followers_count)
+    rules.at_least_zero("profile.following_count", profile.following_count)
+    rules.at_most("profile.interests", len(profile.interests), INTERESTS)
+    for index, interest in enumerate(profile.interests[:INTERESTS]):
+        rules.matches(f"profile.interests[{index}]", interest, INTEREST, "must be a topic of a stream")
     rules.not_from_the_future("updated_at", updated_at, now)
     rules.check()

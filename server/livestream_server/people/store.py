@@ -1,7 +1,8 @@
-"""People as documents of the collection `users`, and a small cache of their cards."""
+"""People as documents of the collection `users`, and a small cache of them."""
 
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from bson import ObjectId
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
+from livestream.v1.people_service_pb2 import PersonProfile
 from livestream.v1.user_pb2 import Media, UserSummary
 from livestream_server.mongo.client import Database, Document
 from livestream_server.people.model import ID, PersonNotFound, RegistrationIncomplete
@@ -17,8 +19,16 @@ from livestream_server.transport.values import timestamp
 CACHE_SIZE = 20_000
 
 
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A recorded person. The messages are shared and must not be changed."""
+
+    card: UserSummary
+    profile: PersonProfile
+
+
 class People:
-    """Reads and writes people. Cards may be out of date by `cache_seconds`; that someone is absent never is."""
+    """Reads and writes people. They may be out of date by `cache_seconds`; that someone is absent never is."""
 
     def __init__(
         self, database: Database, *, cache_seconds: float, monotonic: Callable[[], float] = time.monotonic
@@ -26,7 +36,7 @@ class People:
         self._users = database["users"]
         self._cache_seconds = cache_seconds
         self._monotonic = monotonic
-        self._cache: dict[str, tuple[UserSummary, float]] = {}
+        self._cache: dict[str, tuple[Person, float]] = {}
 
     async def prepare(self) -> None:
         """Create the index that finds people by username; nothing happens if it is there."""
@@ -34,8 +44,12 @@ class People:
 
     async def cards(self, ids: Collection[str]) -> Mapping[str, UserSummary]:
         """The cards of those of `ids` that are recorded, in at most one read. They must not be changed."""
+        return {key: person.card for key, person in (await self.recorded(ids)).items()}
+
+    async def recorded(self, ids: Collection[str]) -> Mapping[str, Person]:
+        """Those of `ids` that are recorded, with their profiles, in at most one read."""
         now = self._monotonic()
-        found: dict[str, UserSummary] = {}
+        found: dict[str, Person] = {}
         wanted: list[ObjectId] = []
         for each in ids:
             hit = self._cache.get(each)
@@ -46,17 +60,21 @@ class People:
         if wanted:
             query = {"_id": wanted[0]} if len(wanted) == 1 else {"_id": {"$in": wanted}}
             async for document in self._users.find(query):
-                card = _card(document)
-                found[card.id] = card
-                self._remember(card, now)
+                person = _person(document)
+                found[person.card.id] = person
+                self._remember(person, now)
         return found
 
     async def card(self, user_id: str) -> UserSummary:
         """The card of one person; raises PersonNotFound."""
-        found = (await self.cards([user_id])).get(user_id)
-        if found is None:
+        return (await self.cards_with(user_id, []))[user_id]
+
+    async def cards_with(self, user_id: str, others: Collection[str]) -> Mapping[str, UserSummary]:
+        """The cards of one person and of others, in at most one read; raises PersonNotFound if there is no such one."""
+        cards = await self.cards({user_id, *others})
+        if user_id not in cards:
             raise PersonNotFound(user_id)
-        return found
+        return cards
 
     async def cards_for(self, caller: str, others: Collection[str]) -> Mapping[str, UserSummary]:
         """The cards of `caller` and `others`, in at most one read.
@@ -74,9 +92,9 @@ class People:
             return frozenset([name])
         return frozenset([str(each["_id"]) async for each in self._users.find({"username": name}, {"username": 1})])
 
-    async def put(self, person: UserSummary, updated_at: datetime) -> UserSummary:
-        """Record `person` unless a record of the same time or later is there; answers with what is recorded."""
-        key = ObjectId(person.id)
+    async def put(self, card: UserSummary, updated_at: datetime, profile: PersonProfile | None = None) -> Person:
+        """Record a person unless a record of the same time or later is there; answers with what is recorded."""
+        key, person = ObjectId(card.id), Person(card, profile or PersonProfile())
         document = {**_document(person), "schema": 1, "updated_at": updated_at}
         try:
             await self._users.update_one(
@@ -84,24 +102,25 @@ class People:
             )
         except DuplicateKeyError:  # the id is there, and not older
             recorded = await self._users.find_one({"_id": key})
-            person = _card(recorded) if recorded else person
-        self._cache.pop(person.id, None)
+            person = _person(recorded) if recorded else person
+        self._cache.pop(card.id, None)
         return person
 
-    def _remember(self, card: UserSummary, now: float) -> None:
+    def _remember(self, person: Person, now: float) -> None:
         while len(self._cache) >= CACHE_SIZE:
             self._cache.pop(next(iter(self._cache)))
-        self._cache.pop(card.id, None)
-        self._cache[card.id] = card, now + self._cache_seconds
+        self._cache.pop(person.card.id, None)
+        self._cache[person.card.id] = person, now + self._cache_seconds
 
 
-def _document(person: UserSummary) -> Document:
-    photo = person.profile_photo
+def _document(person: Person) -> Document:
+    card, profile = person.card, person.profile
+    photo = card.profile_photo
     return {
-        "username": person.username,
-        "name": person.name,
-        "surname": person.surname,
-        "availability_status": person.availability_status,
+        "username": card.username,
+        "name": card.name,
+        "surname": card.surname,
+        "availability_status": card.availability_status,
         "profile_photo": {
             "_id": ObjectId(photo.id),
             "url": photo.url,
@@ -110,9 +129,19 @@ def _document(person: UserSummary) -> Document:
             "created_at": photo.created_at.ToDatetime(),
             "updated_at": photo.updated_at.ToDatetime(),
         }
-        if person.HasField("profile_photo")
+        if card.HasField("profile_photo")
         else None,
+        "profile": {
+            "followers_count": profile.followers_count if profile.HasField("followers_count") else None,
+            "following_count": profile.following_count if profile.HasField("following_count") else None,
+            "expertise": profile.expertise if profile.HasField("expertise") else None,
+            "interests": list(profile.interests),
+        },
     }
+
+
+def _person(document: Mapping[str, Any]) -> Person:
+    return Person(_card(document), PersonProfile(**document.get("profile", {})))
 
 
 def _card(document: Mapping[str, Any]) -> UserSummary:

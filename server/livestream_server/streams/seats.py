@@ -8,7 +8,7 @@ present no more; the audience room, which hears Agora's notifications, derives i
 changes `revision`, so that it never derives from what is no longer there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -102,6 +102,12 @@ class Seats:
             {"_id": _key(stream_id, user), "last_seen": {"$lte": now}, "until": {"$gt": now}},
             {"$set": {"left_at": now}, "$min": {"until": now, "visits.0.until": now}, "$inc": {"revision": 1}},
         )
+
+    async def counts(self, stream_ids: Collection[str], now: datetime) -> Mapping[str, int]:
+        """How many people are present in the audience of each stream; one without any is absent."""
+        present = {"stream": {"$in": [ObjectId(each) for each in stream_ids]}, "until": {"$gt": now}}
+        counted = await self._seats.aggregate([{"$match": present}, {"$group": {"_id": "$stream", "n": {"$sum": 1}}}])
+        return {str(each["_id"]): each["n"] async for each in counted}
 
     async def uid_of(self, stream_id: str, user: str) -> int | None:
         """The uid that `user` has in the audience; None if they never joined."""

@@ -1,0 +1,114 @@
+"""What callers send to FeedService, as values of this room; raises Invalid for what can have no meaning."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from google.protobuf.message import Message
+
+from livestream.v1 import feed_service_pb2 as rpc
+from livestream.v1.live_stream_pb2 import LiveStreamStatus
+from livestream_server.errors import Invalid, Violation
+from livestream_server.feeds.listings import Listing, with_guest
+from livestream_server.feeds.model import Position, Selection, position, span, window
+from livestream_server.transport.paging import MAX_LIMIT, MAX_PAGE, Page, page_of
+
+USUAL_PAGE = 10
+
+PagedRequest: TypeAlias = (
+    rpc.ListStreamsLiveNowRequest
+    | rpc.ListStreamsForYouRequest
+    | rpc.ListGuestStreamsRequest
+    | rpc.ListMyBroadcastedStreamsRequest
+    | rpc.ListMyWatchedStreamsRequest
+)
+UpcomingRequest: TypeAlias = rpc.ListUpcomingStreamsRequest | rpc.ListMyUpcomingStreamsRequest
+
+_SELECTIONS = {rpc.Selection.Value(f"SELECTION_{each.name}"): each for each in Selection}
+_SORTS = {
+    rpc.GUEST_STREAM_SORT_UNSPECIFIED: "created_at",
+    rpc.GUEST_STREAM_SORT_CREATED_AT: "created_at",
+    rpc.GUEST_STREAM_SORT_UPDATED_AT: "updated_at",
+    rpc.GUEST_STREAM_SORT_STARTED_AT: "started_at",
+    rpc.GUEST_STREAM_SORT_PLANNED_START_DATE: "planned_start",
+    rpc.GUEST_STREAM_SORT_ENDED_AT: "ended_at",
+    rpc.GUEST_STREAM_SORT_DURATION_GOAL: "duration_goal",
+    rpc.GUEST_STREAM_SORT_FUNDING_GOAL: "funding_goal",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which part of a list is asked for: a page by its number, or what follows a position."""
+
+    page: Page
+    after: Position | None
+
+
+def page_asked(request: PagedRequest, listing: Listing) -> Asked:
+    """The part of `listing` that the request asks for; raises Invalid for what is out of range."""
+    return _asked(request, listing, page_of(given(request, "page"), given(request, "limit"), usual_limit=USUAL_PAGE))
+
+
+def page_mended(request: PagedRequest, listing: Listing) -> Asked:
+    """The part of `listing` that the request asks for, where what is out of range is not refused but mended."""
+    number, limit = given(request, "page") or 0, given(request, "limit") or 0
+    page = Page(
+        min(number, MAX_PAGE) if number > 0 else 1,
+        min(limit, MAX_LIMIT) if limit > 0 else USUAL_PAGE,
+    )
+    return _asked(request, listing, page)
+
+
+def _asked(request: PagedRequest, listing: Listing, page: Page) -> Asked:
+    if request.cursor and request.HasField("page"):
+        raise Invalid(Violation("page", "must be absent if a cursor is given"))
+    return Asked(page, position(request.cursor, listing.name))
+
+
+def limit_of(request: Message, usual: int, *, cut: bool = False) -> int:
+    """How many items are asked for, 1 to 100; raises Invalid, or cuts what is above.
+
+    Lists for which the public contract names no upper bound are cut.
+    """
+    limit: int = usual if (asked := given(request, "limit")) is None else asked
+    if limit < 1 or (limit > MAX_LIMIT and not cut):
+        raise Invalid(Violation("limit", "must be 1 or more" if cut else f"must be 1 to {MAX_LIMIT}"))
+    return min(limit, MAX_LIMIT)
+
+
+def selection_of(request: rpc.ListStreamsForYouRequest) -> Selection:
+    """The selection; raises Invalid if there is no such one."""
+    if request.selection not in _SELECTIONS:
+        raise Invalid(Violation("selection", "must be live, scheduled or crowdfunding"))
+    return _SELECTIONS[request.selection]
+
+
+def guest_streams_of(request: rpc.ListGuestStreamsRequest, guest: str) -> Listing:
+    """The list that the request describes; raises Invalid for a state, key or order that does not exist."""
+    if request.status not in LiveStreamStatus.values():
+        raise Invalid(Violation("status", "must be a state of a stream"))
+    if request.sort_by not in _SORTS:
+        raise Invalid(Violation("sort_by", "must be what streams can be ordered by"))
+    if request.sort_order not in rpc.SortOrder.values():
+        raise Invalid(Violation("sort_order", "must be asc or desc"))
+    status = LiveStreamStatus.Name(request.status).removeprefix("LIVE_STREAM_STATUS_").lower()
+    return with_guest(
+        guest,
+        status if request.status else None,
+        _SORTS[request.sort_by],
+        descending=request.sort_order != rpc.SORT_ORDER_ASC,
+    )
+
+
+def window_of(request: UpcomingRequest, now: datetime) -> tuple[datetime, datetime]:
+    """The window of time that the request describes, in hours or minutes."""
+    before, after = (
+        span(side, given(request, f"hours_{side}"), given(request, f"minutes_{side}")) for side in ("before", "after")
+    )
+    return window(now, before, after)
+
+
+def given(request: Message, field: str) -> Any:
+    """The value of an optional field; None if it is absent."""
+    return getattr(request, field) if request.HasField(field) else None

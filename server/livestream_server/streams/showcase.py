@@ -1,0 +1,29 @@
+"""Stored streams as messages, for rooms that read the collection `streams` and must not know what is in it."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from livestream.v1.live_stream_pb2 import LiveStream
+from livestream.v1.user_pb2 import UserSummary
+from livestream_server.streams import view
+from livestream_server.streams.store import from_document
+
+
+class Thumbnails(Protocol):
+    """Where pictures are."""
+
+    def url(self, key: str | None) -> str:
+        """The public address of a picture, or of the default one."""
+
+
+class Showcase:
+    """Shows streams of the database."""
+
+    def __init__(self, thumbnails: Thumbnails) -> None:
+        self._thumbnails = thumbnails
+
+    def shown(self, document: Mapping[str, Any], caller: str | None, cards: Mapping[str, UserSummary]) -> LiveStream:
+        """The stream as `caller` sees it; None stands for an anonymous one."""
+        stream = from_document(document)
+        role = stream.role_of(caller) if caller else None
+        return view.live_stream(stream, role, cards, self._thumbnails.url(stream.thumbnail))
