@@ -16,7 +16,7 @@ from pathlib import Path
 import uvloop
 from bench import calls, http1, http2, population, stub, table
 from bench.load import Call, Shape
-from bench.processes import Program, free_port, pinned, running
+from bench.processes import NotStarted, Program, free_port, pinned, running
 from bench.rounds import Row, WrongReply, measure
 from pymongo import MongoClient
 
@@ -41,8 +41,8 @@ def main() -> int:
             bench = Bench(Path(place), cores[0], cores[-1], options.rounds, options.seconds)
             bench.on_the_stub()
             bench.on_the_embedded_database()
-    except WrongReply as wrong:
-        print(wrong, file=sys.stderr)
+    except (NotStarted, WrongReply) as failure:
+        print(failure, file=sys.stderr)
         return 1
     return 0
 

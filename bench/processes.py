@@ -24,6 +24,10 @@ def pinned(core: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+class NotStarted(Exception):
+    """A program that is measured does not run; the message has its last words."""
+
+
 class Program:
     """A process that was started for the measurement; what it says on standard error is in `log`."""
 
@@ -36,7 +40,7 @@ class Program:
         """The port that the program prints when it listens."""
         line = self._process.stdout.readline() if self._process.stdout else b""
         if not line.strip().isdigit():
-            raise RuntimeError(self._why_not())
+            raise NotStarted(self._why_not())
         return int(line)
 
     def wait_until_ready(self, http_port: int) -> None:
@@ -44,7 +48,7 @@ class Program:
         deadline = time.monotonic() + START_SECONDS
         while not _is_ready(http_port):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(self._why_not())
+                raise NotStarted(self._why_not())
             time.sleep(0.05)
 
     def _why_not(self) -> str:

@@ -12,9 +12,9 @@ from bench import load
 from bench.load import Call, Shape, Tally
 from bench.processes import Program, cpu_seconds
 
-RAMP_SECONDS = 0.2
 WARM_UP_CALLS = 1_200
-"""More than there are viewers and hosts, so that each of them has been there once."""
+"""Before each measurement. More than there are viewers and hosts, so that the service's caches are as in steady use."""
+WARM_UP_SECONDS = 30.0
 
 
 @dataclass(slots=True)
@@ -84,10 +84,7 @@ async def measure(
     """
     for row in rows:
         told(f"warming up: {row.name}")
-        async with load.running(row.shape, row.port, row.calls) as tally:
-            while tally.answered < WARM_UP_CALLS and not tally.wrong:  # noqa: ASYNC110 - likewise in load
-                await asyncio.sleep(0.05)
-        _require_right(row, tally)
+        await _slice(row, 0.5, commands)
     for number in range(rounds):
         for row in rows if number % 2 == 0 else reversed(rows):
             told(f"round {number + 1} of {rounds}: {row.name}")
@@ -99,7 +96,7 @@ async def _slice(row: Row, seconds: float, commands: Callable[[], tuple[int, int
     gc.disable()
     try:
         async with load.running(row.shape, row.port, row.calls) as tally:
-            await asyncio.sleep(RAMP_SECONDS)
+            await _warm(row, tally)
             (reads, writes), cpu_before = commands(), row.program.cpu_by_thread()
             answered, own_cpu, since = tally.answered, time.process_time(), time.perf_counter()
             await asyncio.sleep(seconds)
@@ -111,6 +108,14 @@ async def _slice(row: Row, seconds: float, commands: Callable[[], tuple[int, int
         gc.enable()
     _require_right(row, tally)
     return Slice(len(latencies), took, cpu, own_cpu, latencies, all_reads - reads, all_writes - writes)
+
+
+async def _warm(row: Row, tally: Tally) -> None:
+    give_up = time.monotonic() + WARM_UP_SECONDS
+    while tally.answered < WARM_UP_CALLS and not tally.wrong:
+        if time.monotonic() > give_up:
+            raise WrongReply(f"{row.name}: {tally.answered} replies in {WARM_UP_SECONDS:.0f} seconds")
+        await asyncio.sleep(0.01)
 
 
 def _require_right(row: Row, tally: Tally) -> None:
