@@ -78,6 +78,7 @@ async def serve(
         await stop.wait()
         _log.info("stopping")
         await (grpc_server.drain() if grpc_server else asyncio.sleep(settings.drain_seconds))
+        service.end_streams()
         async with asyncio.TaskGroup() as group:
             if http_server:
                 group.create_task(http_server.stop(settings.grace_seconds))

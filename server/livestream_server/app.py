@@ -9,12 +9,17 @@ from typing import Any
 import structlog
 
 from livestream.v1.access_service_pb2_grpc import add_AccessServiceServicer_to_server
+from livestream.v1.feed_service_pb2_grpc import add_FeedServiceServicer_to_server
 from livestream.v1.live_stream_service_pb2_grpc import add_LiveStreamServiceServicer_to_server
 from livestream.v1.moderation_service_pb2_grpc import add_ModerationServiceServicer_to_server
 from livestream.v1.people_service_pb2_grpc import add_PeopleServiceServicer_to_server
+from livestream.v1.watch_service_pb2_grpc import add_WatchServiceServicer_to_server
 from livestream_server.access.service import AccessRoom
 from livestream_server.access.store import AccessGrants
 from livestream_server.auth.jwt import Authenticator
+from livestream_server.feeds.rankings import Rankings
+from livestream_server.feeds.service import FeedRoom
+from livestream_server.feeds.store import Feeds
 from livestream_server.images.store import Thumbnails
 from livestream_server.moderation.service import ModerationRoom
 from livestream_server.moderation.store import Bans
@@ -23,15 +28,21 @@ from livestream_server.mongo import failures
 from livestream_server.mongo.lease import Lease
 from livestream_server.people.service import PeopleRoom
 from livestream_server.people.store import People
+from livestream_server.reminders.store import Reminders
 from livestream_server.settings import Settings
 from livestream_server.streams.deadlines import Limits
 from livestream_server.streams.seats import Seats
 from livestream_server.streams.service import LiveStreamRoom
+from livestream_server.streams.showcase import Showcase
 from livestream_server.streams.store import Streams
 from livestream_server.streams.sweeper import Sweeper
+from livestream_server.streams.watching import Journals
 from livestream_server.tokens.agora import token_issuer
 from livestream_server.transport.pipeline import Guards, Handler, Registry
 from livestream_server.transport.values import utc_now
+from livestream_server.watch.feed import Feed
+from livestream_server.watch.service import WatchRoom
+from livestream_server.watch.store import Bell
 
 PING_EVERY = 1.0
 PING_TIMEOUT = 2.0
@@ -43,8 +54,10 @@ _log = structlog.get_logger("livestream.service")
 class Service:
     """The running service: its wrapped handlers, and whether it can answer."""
 
-    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+    def __init__(self, handlers: Mapping[str, Handler], end_streams: Callable[[], None]) -> None:
         self.handlers = handlers
+        self.end_streams = end_streams
+        """Ends all watching, so that the watchers go on elsewhere; for a process that is about to stop."""
         self.ready = False
 
 
@@ -70,6 +83,9 @@ async def open_service(
         streams, seats, grants = Streams(database, limits), Seats(database, limits.host_silent), AccessGrants(database)
         people = People(database, cache_seconds=settings.people_cache_seconds)
         bans = Bans(database)
+        reminders = Reminders(database)
+        feeds = Feeds(database)
+        rankings = Rankings(database, feeds, clock, every=timedelta(seconds=settings.sweep_seconds))
         await auth.start()
         await thumbnails.start()
         with failures.at_start():
@@ -77,6 +93,9 @@ async def open_service(
             await seats.prepare()
             await people.prepare()
             await bans.prepare()
+            await reminders.prepare()
+            await feeds.prepare()
+            await rankings.prepare()
 
         registry = Registry(
             Guards(
@@ -85,6 +104,8 @@ async def open_service(
                 database_deadline=failures.deadline,
                 max_in_flight=settings.max_in_flight,
                 max_deadline=settings.max_deadline_seconds,
+                max_streams=settings.max_watchers,
+                slow_seconds=settings.slow_watcher_seconds,
                 trust_forwarded_for=settings.trust_forwarded_for,
             )
         )
@@ -111,12 +132,28 @@ async def open_service(
         )
         add_ModerationServiceServicer_to_server(moderation, registry)  # type: ignore[arg-type]  # likewise
 
-        service = Service(registry.handlers)
+        lists = FeedRoom(
+            feeds=feeds,
+            rankings=rankings,
+            showcase=Showcase(thumbnails),
+            people=people,
+            reminders=reminders,
+            clock=clock,
+        )
+        add_FeedServiceServicer_to_server(lists, registry)  # type: ignore[arg-type]  # likewise
+
+        feed = Feed(Journals(streams, people, thumbnails), seats, bans, Bell(database), clock)
+        watch = WatchRoom(feed, heartbeat=settings.heartbeat_seconds)
+        add_WatchServiceServicer_to_server(watch, registry)  # type: ignore[arg-type]  # likewise
+
+        service = Service(registry.handlers, registry.end_streams)
         every = timedelta(seconds=settings.sweep_seconds)
         sweeper = Sweeper(streams, limits, Lease(database, "sweeper", 3 * every), clock, every=every)
         tasks = [
             asyncio.create_task(_watch_database(database, service, on_ready)),
             asyncio.create_task(sweeper.run()),
+            asyncio.create_task(rankings.run()),
+            *map(asyncio.create_task, feed.work()),
         ]
         try:
             yield service

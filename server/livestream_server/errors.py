@@ -123,6 +123,16 @@ class Overloaded(Exhausted):
         super().__init__("too many calls are in flight; try again later")
 
 
+class TooSlow(Exhausted):
+    """The answers of a stream were not read as fast as they came; nothing is kept for such a caller."""
+
+    reason = "WATCHER_TOO_SLOW"
+
+    def __init__(self, last: int) -> None:
+        """`last` is the id of the last answer that was sent, from which the caller can resume."""
+        super().__init__("the answers were not read as fast as they came; resume after the last one", last=str(last))
+
+
 class MissingScope(NotAllowed):
     """The token does not carry the scope that an internal method asks for."""
 

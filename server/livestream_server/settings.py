@@ -117,6 +117,13 @@ class Settings(BaseSettings):
     )
     reflection: bool = Field(False, description="Serve gRPC reflection (v1 and v1alpha), for grpcurl.")
     max_in_flight: int = Field(512, ge=1, description="Calls in flight per process; more are refused at once.")
+    max_watchers: int = Field(2000, ge=1, description="Open server streams per process; more are refused at once.")
+    heartbeat_seconds: float = Field(
+        15.0, gt=0, le=300, description="A watcher to whom there is nothing else to say hears that often."
+    )
+    slow_watcher_seconds: float = Field(
+        10.0, gt=0, description="How long a watcher may take to read one answer before it is cut off."
+    )
     max_deadline_seconds: float = Field(30.0, gt=0, le=300, description="Longest time a call may take.")
     drain_seconds: float = Field(
         3.0, ge=0, description="How long a stopping process still takes calls, for balancers to notice."

@@ -96,7 +96,8 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     def deadline(_seconds: float) -> Any:
         yield
 
-    registry = Registry(Guards(authenticate, explain, deadline, max_in_flight=4, max_deadline=0.5))
+    limits = {"max_in_flight": 4, "max_deadline": 0.5, "max_streams": 2, "slow_seconds": 0.5}
+    registry = Registry(Guards(authenticate, explain, deadline, **limits))
     room = Room()
     add_LiveStreamServiceServicer_to_server(room, registry)  # type: ignore[arg-type]
     add_PeopleServiceServicer_to_server(People(), registry)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """Who a call comes from, as its verified token says. Nothing in a request body can change it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,3 +10,5 @@ class Caller:
 
     id: str
     scopes: frozenset[str]
+    expires_at: float = field(default=inf, compare=False)
+    """When the token stops being accepted, in Unix seconds. It says nothing about who the caller is."""

@@ -46,7 +46,7 @@ def caller_and_expiry(claims: Mapping[str, Any], settings: JwtSettings, now: flo
     person = claims.get("sub")
     if not isinstance(person, str) or not _PERSON.fullmatch(person):
         raise Unauthenticated("malformed_subject" if "sub" in claims else "missing_claim")
-    return Caller(person, _scopes(claims)), expires
+    return Caller(person, _scopes(claims), expires + settings.leeway_seconds), expires
 
 
 def _check_times(claims: Mapping[str, Any], leeway: int, now: float) -> int:

@@ -113,6 +113,11 @@ class Bans:
         document = await self._bans.find_one({"stream": ObjectId(stream_id), "user": ObjectId(user), "active": True})
         return _ban(document) if document else None
 
+    async def actions(self, stream_id: str) -> Mapping[str, Action]:
+        """What banned people may not do in the stream, by their ids."""
+        found = self._bans.find({"stream": ObjectId(stream_id), "active": True}, {"user": 1, "action": 1})
+        return {str(each["user"]): Action(each["action"]) async for each in found}
+
     async def require_not_blocked(self, stream_id: str, user_id: str) -> None:
         """Raise Banned if a ban shuts the person out of the stream."""
         ban = await self.standing(stream_id, user_id)

@@ -92,7 +92,7 @@ class Streams:
 
     async def on_channel(self, channel: str) -> Stream | None:
         """The stream that has this channel, deleted or not."""
-        document = await self._streams.find_one({"channel_name": channel})
+        document = await self._streams.find_one({"channel_name": channel}, HIDDEN)
         return from_document(document) if document else None
 
     async def require(self, stream_id: str) -> None:
@@ -194,7 +194,7 @@ class Streams:
         """Note that the broadcaster at `place` has been in the channel since `at`, or since before that."""
         field = f"broadcasters.{place}.joined_at"
         await self._streams.update_one(
-            {"_id": ObjectId(stream_id), field: {"$not": {"$lte": at}}}, {"$set": {field: at}}
+            {"_id": ObjectId(stream_id), field: {"$not": {"$lte": at}}}, recorded({field: at}, at)
         )
 
     async def note_departure(self, stream: Stream, now: datetime) -> None:
@@ -285,7 +285,7 @@ class Streams:
                 "deleted_at": None,
                 **(condition or {}),
             },
-            recorded(values, now),
+            recorded({**values, "updated_at": now}, now),
             projection=HIDDEN,
             return_document=ReturnDocument.AFTER,
         )

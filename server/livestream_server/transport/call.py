@@ -24,6 +24,10 @@ class Caller(Protocol):
     def scopes(self) -> Collection[str]:
         """What the token allows beyond being that person."""
 
+    @property
+    def expires_at(self) -> float:
+        """When the token stops being accepted, in Unix seconds."""
+
 
 @dataclass(slots=True)
 class Call:
@@ -34,6 +38,8 @@ class Call:
     peer: str
     metadata: Metadata
     caller: Caller | None = None
+    sent: int | None = None
+    """Answers so far, if the method streams them."""
 
 
 _current: ContextVar[Call] = ContextVar("call")

@@ -27,6 +27,8 @@ class Method:
     required: tuple[str, ...]
     max_request_bytes: int
     timeout: float
+    event_id: str
+    """The field of a stream's answers from which a caller resumes; empty if there is none."""
 
     @property
     def path(self) -> str:
@@ -58,6 +60,7 @@ def method_named(service: str, name: str) -> Method:
             LARGE_REQUEST_BYTES if any(each.type == each.TYPE_BYTES for each in fields) else SMALL_REQUEST_BYTES
         ),
         timeout=_timeouts()[f"{service}/{name}"],
+        event_id=option.events.id,
     )
 
 

@@ -15,13 +15,15 @@ from livestream_server.transport.methods import Method
 _LABELS = ("grpc_type", "grpc_service", "grpc_method")
 _STARTED = Counter("grpc_server_started", "Calls started on the server.", _LABELS)
 _HANDLED = Counter("grpc_server_handled", "Calls completed on the server.", (*_LABELS, "grpc_code"))
+_SENT = Counter("grpc_server_msg_sent", "Answers sent by streams.", _LABELS)
 _SECONDS = Histogram(
     "grpc_server_handling_seconds",
     "Seconds from a call's first byte to its answer.",
     _LABELS,
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-IN_FLIGHT = Gauge("livestream_calls_in_flight", "Calls being answered now.", multiprocess_mode="livesum")
+IN_FLIGHT = Gauge("livestream_calls_in_flight", "Unary calls being answered now.", multiprocess_mode="livesum")
+STREAMS = Gauge("livestream_streams_open", "Server streams that are open now.", multiprocess_mode="livesum")
 
 _log = structlog.get_logger("livestream.calls")
 
@@ -29,8 +31,10 @@ _log = structlog.get_logger("livestream.calls")
 class Observer:
     """Counts, times and logs the calls of one method."""
 
-    def __init__(self, method: Method) -> None:
-        labels = ("unary", method.service, method.name)
+    def __init__(self, method: Method, *, streams: bool = False) -> None:
+        labels = ("server_stream" if streams else "unary", method.service, method.name)
+        self._open = STREAMS if streams else IN_FLIGHT
+        self._sent = _SENT.labels(*labels)
         self._started = _STARTED.labels(*labels)
         self._seconds = _SECONDS.labels(*labels)
         self._handled = {code: _HANDLED.labels(*labels, code.name) for code in grpc.StatusCode}
@@ -38,15 +42,17 @@ class Observer:
     def started(self) -> float:
         """Count a call; the answer is for `finished`."""
         self._started.inc()
-        IN_FLIGHT.inc()
+        self._open.inc()
         return time.perf_counter()
 
     def finished(self, call: Call, since: float, code: grpc.StatusCode, reason: str, cause: str | None) -> None:
         """Count, time and log the call. `cause` is for the log alone: why a token was refused, for example."""
         seconds = time.perf_counter() - since
-        IN_FLIGHT.dec()
+        self._open.dec()
         self._handled[code].inc()
         self._seconds.observe(seconds)
+        if call.sent:
+            self._sent.inc(call.sent)
         _log.info(
             "call",
             method=call.method,
@@ -55,6 +61,7 @@ class Observer:
             caller=call.caller.id if call.caller else None,
             request_id=call.request_id,
             peer=call.peer,
+            **({"sent": call.sent} if call.sent is not None else {}),
             **({"reason": reason} if reason else {}),
             **({"cause": cause} if cause else {}),
         )

@@ -6,7 +6,7 @@ handler takes bytes, because a message that cannot be parsed is an answer to giv
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias, cast
@@ -27,10 +27,12 @@ from livestream_server.errors import (
 from livestream_server.transport.call import Call, Caller, Metadata, begin, first, peer_address, request_id_of
 from livestream_server.transport.methods import Method, method_named
 from livestream_server.transport.observing import Observer
+from livestream_server.transport.open_streams import OpenStreams
 from livestream_server.transport.status import code_of, trailing_metadata
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Behaviour = Callable[[Any, Context], Awaitable[Message]]
+StreamBehaviour = Callable[[Any, Context], AsyncGenerator[Message, None]]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _SLACK_SECONDS = 0.05  # the driver's own deadline comes first, so that it may end its work in order
@@ -51,6 +53,9 @@ class Guards:
 
     max_in_flight: int
     max_deadline: float
+    max_streams: int
+    slow_seconds: float
+    """How long a caller may take to read one answer of a stream."""
     trust_forwarded_for: bool = False
 
 
@@ -68,7 +73,12 @@ class Registry:
         """Wrap and keep the handlers of one service."""
         for name, handler in handlers.items():
             method = method_named(service, name)
-            self.handlers[method.path] = self._pipeline.unary(method, handler)
+            wrap = self._pipeline.server_stream if handler.response_streaming else self._pipeline.unary
+            self.handlers[method.path] = wrap(method, handler)
+
+    def end_streams(self) -> None:
+        """End all open streams, and refuse new ones, with UNAVAILABLE: their callers resume at another process."""
+        self._pipeline.streams.end_all()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +86,10 @@ class _Endpoint:
     """A method and what answers it."""
 
     method: Method
-    parse: Callable[[bytes], Message]
-    behaviour: Behaviour
+    parse: Any
+    """From bytes to a message."""
+    behaviour: Any
+    """A Behaviour or a StreamBehaviour, as the method is."""
     observer: Observer
 
 
@@ -85,21 +97,29 @@ class _Pipeline:
     def __init__(self, guards: Guards) -> None:
         self._guards = guards
         self._in_flight = 0
+        self.streams = OpenStreams(guards.max_streams, guards.slow_seconds)
 
     def unary(self, method: Method, handler: Handler) -> Handler:
-        endpoint = _Endpoint(
-            method,
-            cast("Callable[[bytes], Message]", handler.request_deserializer),
-            cast("Behaviour", handler.unary_unary),
-            Observer(method),
+        endpoint = _Endpoint(method, handler.request_deserializer, handler.unary_unary, Observer(method))
+        return grpc.unary_unary_rpc_method_handler(
+            self._answering(endpoint, self._guarded), response_serializer=handler.response_serializer
         )
 
-        async def answer(request: bytes, context: Context) -> Message:
-            call = self._begun(method, context)
+    def server_stream(self, method: Method, handler: Handler) -> Handler:
+        endpoint = _Endpoint(method, handler.request_deserializer, handler.unary_stream, Observer(method, streams=True))
+        return grpc.unary_stream_rpc_method_handler(
+            self._answering(endpoint, self._streamed), response_serializer=handler.response_serializer
+        )
+
+    def _answering(self, endpoint: _Endpoint, run: Callable[[_Endpoint, bytes, Context, Call], Awaitable[Any]]) -> Any:
+        """What gRPC calls; `run` gives the answer, or has written all answers of a stream when it returns."""
+
+        async def answer(request: bytes, context: Context) -> Any:
+            call = self._begun(endpoint.method, context)
             since = endpoint.observer.started()
             code, reason, cause = grpc.StatusCode.CANCELLED, "", None
             try:
-                response = await self._guarded(endpoint, request, context, call)
+                response = await run(endpoint, request, context, call)
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets words of ours
                 failure = self._explained(error) or Internal()
                 code, reason = code_of(type(failure)), failure.reason
@@ -114,10 +134,7 @@ class _Pipeline:
             finally:
                 endpoint.observer.finished(call, since, code, reason, cause)
 
-        return grpc.unary_unary_rpc_method_handler(
-            answer,
-            response_serializer=handler.response_serializer,
-        )
+        return answer
 
     def _begun(self, method: Method, context: Context) -> Call:
         metadata = cast("Metadata", context.invocation_metadata() or ())
@@ -138,9 +155,22 @@ class _Pipeline:
                 call.caller = await self._caller(endpoint.method, call.metadata)
                 message = _parsed(endpoint, request)
                 with self._guards.database_deadline(seconds):
-                    return await endpoint.behaviour(message, context)
+                    answer: Message = await endpoint.behaviour(message, context)
+                    return answer
         finally:
             self._in_flight -= 1
+
+    async def _streamed(self, endpoint: _Endpoint, request: bytes, context: Context, call: Call) -> None:
+        """Like `_guarded`, but a stream lives long: its database commands keep their own deadlines."""
+        left = context.time_remaining()
+        usual = endpoint.method.timeout
+        async with self.streams.opened(usual if left is None else min(left, usual)) as stream:
+            call.sent = 0
+            call.caller = await self._caller(endpoint.method, call.metadata)
+            if call.caller:
+                stream.end_at(call.caller.expires_at)
+            answers = endpoint.behaviour(_parsed(endpoint, request), context)
+            await stream.send(answers, context, call, endpoint.method.event_id)
 
     def _seconds_left(self, method: Method, context: Context) -> float:
         """The caller's deadline, or the method's usual one, capped by ours. Never less than a millisecond."""
@@ -169,7 +199,7 @@ def _parsed(endpoint: _Endpoint, request: bytes) -> Message:
     if len(request) > endpoint.method.max_request_bytes:
         raise Malformed
     try:
-        message = endpoint.parse(request)
+        message: Message = endpoint.parse(request)
     except DecodeError:
         raise Malformed from None
     endpoint.method.check_required(message)

@@ -45,10 +45,10 @@ class GrpcServer:
                 *_OPTIONS.items(),
                 ("grpc.so_reuseport", int(reuse_port)),
                 # Bounds rapid resets. Above our own limit, because what HTTP/2 refuses reaches callers as UNAVAILABLE.
-                ("grpc.max_concurrent_streams", 2 * settings.max_in_flight),
+                ("grpc.max_concurrent_streams", 2 * settings.max_in_flight + settings.max_watchers),
             ],
             # A backstop, likewise: our own limit answers with a reason and RetryInfo.
-            maximum_concurrent_rpcs=4 * settings.max_in_flight,
+            maximum_concurrent_rpcs=4 * settings.max_in_flight + 2 * settings.max_watchers,
         )
         for service, paths in groupby(sorted(handlers), key=lambda path: path.split("/")[1]):
             methods = {path.split("/")[2]: handlers[path] for path in paths}

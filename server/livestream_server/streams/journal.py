@@ -1,0 +1,52 @@
+"""What has happened to a stream, kept in its own document, so that a change and its record are one write.
+
+`revision` counts the changes, and `changes` holds the last KEPT of them, the newest at the end: the last one has the
+revision of the document, the one before it has one less, so none needs a number of its own. Both grow in the very
+update that makes the change. Whoever reads the document at some revision has every change up to it; no crash, race or
+restart can part a change from its record.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from livestream_server.mongo.client import Document
+
+KEPT = 256
+"""Changes per stream. A stream has some dozens in its life, of about 60 bytes."""
+
+HIDDEN: Mapping[str, int] = {"changes": 0}
+"""The projection of reads that do not need them."""
+
+_JOINED = re.compile(r"broadcasters\.([0-9]+)\.joined_at")
+_STATE = ("status", "end_reason")
+
+
+def recorded(values: Document, now: datetime) -> Document:
+    """The update that sets `values` (fields of a stream's document) and records what a watcher can see of them."""
+    changes = _changes(values, now)
+    update: Document = {"$set": values}
+    if changes:
+        update["$inc"] = {"revision": len(changes)}
+        update["$push"] = {"changes": {"$each": changes, "$slice": -KEPT}}
+    return update
+
+
+def _changes(values: Document, now: datetime) -> list[Document]:
+    changes: list[Document] = []
+    if "status" in values:
+        changes.append({"at": now, **{name: values[name] for name in _STATE if name in values}})
+    for name, value in values.items():
+        if found := _JOINED.fullmatch(name):
+            changes.append({"at": now, "broadcaster": int(found[1]), "joined": value is not None})
+    if values.get("deleted_at"):
+        changes.append({"at": now, "deleted": True})
+    return changes
+
+
+def numbered(document: Mapping[str, Any]) -> tuple[int, list[tuple[int, Document]]]:
+    """The revision of a stored stream, and the changes that it holds, each with its own."""
+    revision: int = document.get("revision", 0)
+    changes = document.get("changes", [])
+    return revision, list(enumerate(changes, revision - len(changes) + 1))

@@ -1,0 +1,115 @@
+"""What watchers are told of a stream: its changes as the contract's messages, and the stream as one of them sees it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from livestream.v1.live_stream_pb2 import END_REASON_UNSPECIFIED
+from livestream.v1.user_pb2 import UserSummary
+from livestream.v1.watch_service_pb2 import BroadcasterChange, Deletion, Snapshot, StateChange, WatchStreamResponse
+from livestream_server.mongo import failures
+from livestream_server.streams import view
+from livestream_server.streams.journal import numbered
+from livestream_server.streams.model import OPEN_TO_HOST, EndReason, Status, Stream, StreamNotFound
+from livestream_server.streams.store import Streams
+from livestream_server.transport.values import timestamp
+
+READ_SECONDS = 5.0
+
+
+class People(Protocol):
+    """What is needed of the people room."""
+
+    async def cards_for(self, caller: str, others: Collection[str]) -> Mapping[str, UserSummary]:
+        """The cards of those who are known, in one read; raises NotAllowed if the caller is not."""
+
+
+class Thumbnails(Protocol):
+    """What is needed of the images room."""
+
+    def url(self, key: str | None) -> str:
+        """The public address of a picture, or of the default one."""
+
+
+class Journals:
+    """Reads journals."""
+
+    def __init__(self, streams: Streams, people: People, thumbnails: Thumbnails) -> None:
+        self._streams = streams
+        self._people = people
+        self._thumbnails = thumbnails
+
+    async def read(self, stream_id: str) -> "Journal":
+        """The stream as it is, deleted or not; raises StreamNotFound."""
+        with failures.deadline(READ_SECONDS):
+            stream, document = await self._streams.get_with_changes(stream_id)
+        revision, changes = numbered(document)
+        told = [_told(stream, number, each) for number, each in changes]
+        return Journal(stream, revision, told, self._people, self._thumbnails)
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """A stream at one revision, and its last changes up to that."""
+
+    stream: Stream
+    revision: int
+    changes: Sequence[WatchStreamResponse]
+    """In their order, without a gap; the last one has `revision`. Whoever tells them must not change them."""
+    _people: People
+    _thumbnails: Thumbnails
+
+    @property
+    def active(self) -> bool:
+        """Whether people can be in the audience."""
+        return self.stream.status is Status.ACTIVE
+
+    @property
+    def deleted(self) -> bool:
+        """Whether the stream is absent from every other answer."""
+        return self.stream.deleted_at is not None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing else will happen."""
+        return self.deleted or self.stream.status not in OPEN_TO_HOST
+
+    async def seen_by(self, caller: str) -> Snapshot:
+        """The stream as the caller sees it.
+
+        Raises NotAllowed if they may see no stream at all, and StreamNotFound if this one was deleted.
+        """
+        stream = self.stream
+        if self.deleted:
+            raise StreamNotFound(stream.id)
+        with failures.deadline(READ_SECONDS):
+            cards = await self._people.cards_for(caller, [stream.creator, *stream.guests])
+        thumbnail = self._thumbnails.url(stream.thumbnail)
+        return Snapshot(
+            live_stream=view.live_stream(stream, stream.role_of(caller), cards, thumbnail),
+            end_reason=view.END_REASONS[stream.end_reason] if stream.end_reason else END_REASON_UNSPECIFIED,
+        )
+
+
+def _told(stream: Stream, revision: int, change: Mapping[str, Any]) -> WatchStreamResponse:
+    """One record of `journal.recorded` as a watcher hears of it."""
+    at = timestamp(change["at"])
+    if "status" in change:
+        reason = change.get("end_reason")
+        state = StateChange(
+            status=view.STATUSES[Status(change["status"])],
+            changed_at=at,
+            end_reason=view.END_REASONS[EndReason(reason)] if reason else END_REASON_UNSPECIFIED,
+        )
+        return WatchStreamResponse(revision=revision, state=state)
+    if "broadcaster" in change:
+        someone = stream.broadcasters[change["broadcaster"]]
+        broadcaster = BroadcasterChange(
+            user=someone.user,
+            role=view.ROLES[someone.role],
+            uid=someone.uid,
+            has_joined=change["joined"],
+            changed_at=at,
+        )
+        return WatchStreamResponse(revision=revision, broadcaster=broadcaster)
+    return WatchStreamResponse(revision=revision, deletion=Deletion(deleted_at=at))

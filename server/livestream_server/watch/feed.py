@@ -1,0 +1,201 @@
+"""What watchers wait for: one feed per process, however many watch."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
+from typing import Any, Protocol
+
+import structlog
+
+from livestream_server.mongo import failures
+from livestream_server.watch.store import Ring
+from livestream_server.watch.watcher import Journal, Levels
+
+LEVELS_EVERY = 1.0
+LOOK_AGAIN_EVERY = 15
+"""In turns of the above: how often a watched stream is read though the bell is silent. A lost ring is a delay only."""
+
+RETRY_AFTER = 1.0
+READ_SECONDS = 5.0
+
+_log = structlog.get_logger("livestream.watch")
+
+
+class Journals(Protocol):
+    """Where the changes are kept."""
+
+    async def read(self, stream_id: str) -> Journal:
+        """The stream as it is; raises NotFound."""
+
+
+class Audience(Protocol):
+    """What is needed of the audience room."""
+
+    async def counts(self, stream_ids: Collection[str], now: datetime) -> Mapping[str, int]:
+        """How many people are in the audience of each stream; one without any may be absent."""
+
+
+class Bans(Protocol):
+    """What is needed of the moderation room."""
+
+    async def actions(self, stream_id: str) -> Mapping[str, str]:
+        """What banned people may not do in the stream (`block` or `chat_only`), by their ids."""
+
+
+class Bell(Protocol):
+    """Says where to look."""
+
+    def listening(self) -> AbstractAsyncContextManager[AsyncIterator[Ring]]:
+        """Rings for everything that happens from now on."""
+
+
+class Topic:
+    """One watched stream."""
+
+    def __init__(self, stream_id: str) -> None:
+        self.stream_id = stream_id
+        self.journal: Journal | None = None
+        self.levels: Levels | None = None
+        self.moved = asyncio.Event()
+        """Set when journal or levels have changed; a new one takes its place then."""
+        self.watchers = 0
+        self.reading = asyncio.Lock()
+        self.read_began = 0
+
+    def now(self) -> tuple[asyncio.Event, Journal, Levels]:
+        """Journal and levels as they are, and an event that says when they no longer are."""
+        if self.journal is None:
+            raise LookupError("a stream that was not read")
+        return self.moved, self.journal, self.levels or Levels()
+
+    def publish(self, journal: Journal | None = None, levels: Levels | None = None) -> None:
+        """Let every watcher look."""
+        self.journal = journal or self.journal
+        self.levels = levels or self.levels
+        moved, self.moved = self.moved, asyncio.Event()
+        moved.set()
+
+
+class Feed:
+    """Keeps the streams that are watched in this process up to date, as long as its work is done."""
+
+    def __init__(
+        self,
+        journals: Journals,
+        audience: Audience,
+        bans: Bans,
+        bell: Bell,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._journals = journals
+        self._audience = audience
+        self._bans = bans
+        self._bell = bell
+        self._clock = clock
+        self._topics: dict[str, Topic] = {}
+        self._moments = itertools.count(1)
+        self._wanted = asyncio.Event()
+        self._stale: set[str] = set()
+        self._stale_bans: set[str] = set()
+        self._rang = asyncio.Event()
+
+    @asynccontextmanager
+    async def watching(self, stream_id: str) -> AsyncIterator[Topic]:
+        """The stream, read after this was called, and kept up to date for the length of the block; raises NotFound."""
+        topic = self._topics.setdefault(stream_id, Topic(stream_id))
+        topic.watchers += 1
+        self._wanted.set()
+        try:
+            await self._read(topic)
+            yield topic
+        finally:
+            topic.watchers -= 1
+            if not topic.watchers:
+                del self._topics[stream_id]
+
+    def work(self) -> list[Coroutine[Any, Any, None]]:
+        """What must run all the time, each in a task of its own, until cancelled."""
+        return [_again_and_again(each) for each in (self._listen, self._read_stale, self._measure_all)]
+
+    async def _listen(self) -> None:
+        """Note what rings. The bell is silent while nobody watches, for it costs the database some work."""
+        await self._wanted.wait()
+        async with self._bell.listening() as rings:
+            # Whatever happened before the bell was heard.
+            self._look_at(self._topics)
+            async for ring in rings:
+                if not self._topics:
+                    self._wanted.clear()
+                    return
+                about = self._topics if ring.stream_id is None else {ring.stream_id}
+                if ring.bans:
+                    self._stale_bans.update(about)
+                else:
+                    self._look_at(about)
+
+    def _look_at(self, stream_ids: Collection[str]) -> None:
+        self._stale.update(stream_ids)
+        self._rang.set()
+
+    async def _read_stale(self) -> None:
+        await self._rang.wait()
+        self._rang.clear()
+        topics = [self._topics[each] for each in self._stale if each in self._topics]
+        self._stale.clear()
+        results = await asyncio.gather(*map(self._read, topics), return_exceptions=True)
+        failed = {topic.stream_id: error for topic, error in zip(topics, results, strict=True) if error}
+        if failed:
+            self._look_at(failed)
+            raise next(iter(failed.values()))
+
+    async def _read(self, topic: Topic) -> None:
+        """Read the journal, or wait for somebody whose reading began after this was called."""
+        asked = next(self._moments)
+        async with topic.reading:
+            if topic.read_began > asked:
+                return
+            began = next(self._moments)
+            journal = await self._journals.read(topic.stream_id)
+            # Never back: two reads may be answered by different members while the primary changes.
+            if topic.journal is None or journal.revision > topic.journal.revision:
+                topic.publish(journal)
+            if topic.levels is None and not journal.deleted:
+                await self._measure([topic], {topic.stream_id})
+            topic.read_began = began
+
+    async def _measure_all(self) -> None:
+        """Look at all levels every second, and at all streams now and then."""
+        for turn in itertools.count():
+            await asyncio.sleep(LEVELS_EVERY)
+            stale, self._stale_bans = self._stale_bans, set()
+            try:
+                await self._measure(list(self._topics.values()), stale)
+            except Exception:
+                self._stale_bans |= stale
+                raise
+            if turn % LOOK_AGAIN_EVERY == 0:
+                self._stale_bans.update(self._topics)
+                self._look_at(self._topics)
+
+    async def _measure(self, topics: Collection[Topic], with_bans: Collection[str]) -> None:
+        """One count for all streams together, and one read for each stream whose bans may have changed."""
+        active = [each.stream_id for each in topics if each.journal and each.journal.active]
+        with failures.deadline(READ_SECONDS):
+            counts = await self._audience.counts(active, self._clock()) if active else {}
+            bans = {each: await self._bans.actions(each) for each in with_bans}
+        for each in topics:
+            before = each.levels or Levels()
+            levels = Levels(counts.get(each.stream_id, 0), bans.get(each.stream_id, before.bans))
+            if levels != each.levels:
+                each.publish(levels=levels)
+
+
+async def _again_and_again(work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - the database may be away for a while
+            _log.warning("watching was interrupted", error=type(error).__name__)
+            await asyncio.sleep(RETRY_AFTER)
