@@ -11,6 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from livestream_server.settings import Settings
+from livestream_server.transport.health import Health
 from livestream_server.transport.methods import LARGE_REQUEST_BYTES
 from livestream_server.transport.pipeline import Handler
 
@@ -53,7 +54,7 @@ class GrpcServer:
         for service, paths in groupby(sorted(handlers), key=lambda path: path.split("/")[1]):
             methods = {path.split("/")[2]: handlers[path] for path in paths}
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
-        self._health = health.aio.HealthServicer()
+        self._health = Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if settings.reflection:
             self._add_reflection()
@@ -101,6 +102,7 @@ class GrpcServer:
 
     async def stop(self) -> None:
         """Refuse new calls; let those in flight finish within the grace time."""
+        self._health.end()
         await self._server.stop(self._settings.grace_seconds)
 
 

@@ -1,0 +1,34 @@
+"""The health service of gRPC, whose watches end when the server stops."""
+
+import asyncio
+from typing import Any
+
+from grpc_health.v1 import health, health_pb2
+
+
+class Health(health.aio.HealthServicer):  # type: ignore[misc]  # the package has no types
+    """Like its base, but for `end`: there a watch lasts as long as its client likes.
+
+    Every client that balances has one open, so that each stop would take all of the grace time.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._watches: set[asyncio.Task[None]] = set()
+
+    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> None:
+        """Answer with the status, now and whenever it changes, until the client leaves or the server stops."""
+        watch = asyncio.ensure_future(super().Watch(request, context))
+        self._watches.add(watch)
+        try:
+            await asyncio.wait([watch])
+        finally:
+            watch.cancel()
+            self._watches.discard(watch)
+        if not watch.cancelled():  # which is a normal end to the client
+            watch.result()
+
+    def end(self) -> None:
+        """End all watches. Their clients have been told that nobody serves here."""
+        for each in self._watches:
+            each.cancel()
