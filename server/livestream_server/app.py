@@ -13,6 +13,7 @@ from livestream.v1.feed_service_pb2_grpc import add_FeedServiceServicer_to_serve
 from livestream.v1.live_stream_service_pb2_grpc import add_LiveStreamServiceServicer_to_server
 from livestream.v1.moderation_service_pb2_grpc import add_ModerationServiceServicer_to_server
 from livestream.v1.people_service_pb2_grpc import add_PeopleServiceServicer_to_server
+from livestream.v1.reminder_service_pb2_grpc import add_ReminderServiceServicer_to_server
 from livestream.v1.watch_service_pb2_grpc import add_WatchServiceServicer_to_server
 from livestream_server.access.service import AccessRoom
 from livestream_server.access.store import AccessGrants
@@ -28,6 +29,7 @@ from livestream_server.mongo import failures
 from livestream_server.mongo.lease import Lease
 from livestream_server.people.service import PeopleRoom
 from livestream_server.people.store import People
+from livestream_server.reminders.service import ReminderRoom
 from livestream_server.reminders.store import Reminders
 from livestream_server.settings import Settings
 from livestream_server.streams.deadlines import Limits
@@ -131,6 +133,8 @@ async def open_service(
             clock=clock,
         )
         add_ModerationServiceServicer_to_server(moderation, registry)  # type: ignore[arg-type]  # likewise
+
+        add_ReminderServiceServicer_to_server(ReminderRoom(reminders, streams, people, clock), registry)  # type: ignore[arg-type]  # likewise
 
         lists = FeedRoom(
             feeds=feeds,
