@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 from itertools import groupby
-from pathlib import Path
 
 import grpc
 import structlog
@@ -11,6 +10,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from livestream_server.settings import Settings
+from livestream_server.transport.certificates import server_credentials
 from livestream_server.transport.health import Health
 from livestream_server.transport.methods import LARGE_REQUEST_BYTES
 from livestream_server.transport.pipeline import Handler
@@ -74,12 +74,12 @@ class GrpcServer:
     def listen(self, address: str) -> int:
         """Bind `host:port` and answer with the port.
 
-        Raises OSError if the address is taken or the certificates cannot be read.
+        Raises OSError if the address is taken, UnusableSetting if the certificates cannot be used.
         """
-        settings = self._settings
+        credentials = server_credentials(self._settings)
         try:
-            if settings.tls_certificate_file and settings.tls_key_file:
-                return self._server.add_secure_port(address, _credentials(settings))
+            if credentials:
+                return self._server.add_secure_port(address, credentials)
             return self._server.add_insecure_port(address)
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}") from error
@@ -104,41 +104,3 @@ class GrpcServer:
         """Refuse new calls; let those in flight finish within the grace time."""
         self._health.end()
         await self._server.stop(self._settings.grace_seconds)
-
-
-def _credentials(settings: Settings) -> grpc.ServerCredentials:
-    """TLS, with client certificates demanded if a CA for them is set; files that changed are read again.
-
-    A pair that cannot be read is logged, and the one before it stays.
-    """
-    watched = [
-        path for path in (settings.tls_certificate_file, settings.tls_key_file, settings.tls_client_ca_file) if path
-    ]
-    seen: list[tuple[float, ...]] = [_modified(watched)]
-
-    def configuration() -> grpc.ServerCertificateConfiguration:
-        certificate, key, *ca = (path.read_bytes() for path in watched)
-        return grpc.ssl_server_certificate_configuration([(key, certificate)], *ca)
-
-    def fetch() -> grpc.ServerCertificateConfiguration | None:
-        try:
-            now = _modified(watched)
-            if now == seen[0]:
-                return None
-            fresh = configuration()
-        except OSError:
-            _log.warning("certificates cannot be read; the former ones stay")
-            return None
-        seen[0] = now
-        _log.info("certificates read again")
-        return fresh
-
-    return grpc.dynamic_ssl_server_credentials(
-        configuration(),
-        fetch,  # type: ignore[arg-type]  # None means unchanged; the stub does not know
-        require_client_authentication=settings.tls_client_ca_file is not None,
-    )
-
-
-def _modified(paths: list[Path]) -> tuple[float, ...]:
-    return tuple(path.stat().st_mtime_ns for path in paths)
