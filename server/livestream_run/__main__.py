@@ -105,11 +105,11 @@ def _gateway(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace, settings: Settings | None, work: Callable[[], Coroutine[Any, Any, None]]) -> int:
-    for address in (getattr(options, "grpc", None), options.http):
-        if address and address.port:
-            addresses.require_free(address)
     stop_within = settings.drain_seconds + settings.grace_seconds if settings else 10.0
     metrics_address = addresses.parse(settings.metrics_address) if settings and settings.metrics_address else None
+    for address in (getattr(options, "grpc", None), options.http, metrics_address):
+        if address and address.port:
+            addresses.require_free(address)
 
     def worker() -> int:
         return _worker(settings, work)
