@@ -1,11 +1,10 @@
 """Collections in memory, and the answers of a MongoDB to the commands that the service sends to it.
 
 Documents are found by `_id`; a filter without one finds nothing, which is the truth about this population: no stream in
-it is due to end, and no idempotency key was used. Whatever else is asked is answered with an error, so that no figure
-rests on a wrong answer.
+it is due to end, none has reminders, and no idempotency key was used. Whatever else is asked is answered with an error,
+so that no figure rests on a wrong answer; the service's counting of rankings, which no call waits for, is such a case.
 """
 
-import operator
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,10 +20,19 @@ COUNTS = "benchCounts"
 
 _TESTS: Mapping[str, Callable[[Any, Any], bool]] = {
     "$in": lambda value, wanted: value in wanted,
-    "$lt": lambda value, limit: value is not None and operator.lt(value, limit),
-    "$lte": lambda value, limit: value is not None and operator.le(value, limit),
+    "$lt": lambda value, limit: value is not None and value < limit,
+    "$lte": lambda value, limit: value is not None and value <= limit,
+    "$gt": lambda value, limit: value is not None and value > limit,
+    "$gte": lambda value, limit: value is not None and value >= limit,
 }
-_WITHOUT_ID = {frozenset({"due_at"}), frozenset({"creator", "request_id"})}
+_CHANGES: Mapping[str, Callable[[Any, Any], Any]] = {
+    "$set": lambda _, new: new,
+    "$inc": lambda old, by: (old or 0) + by,
+    "$min": lambda old, new: new if old is None else min(old, new),
+    "$max": lambda old, new: new if old is None else max(old, new),
+    "$push": lambda old, push: _pushed(old or [], **{name.removeprefix("$"): value for name, value in push.items()}),
+}
+_WITHOUT_ID = {frozenset({"due_at"}), frozenset({"creator", "request_id"}), frozenset({"status", "reminders"})}
 """Fields of the filters that may come without `_id`."""
 
 
@@ -67,7 +75,8 @@ class Memory:
         return self._collections.setdefault(next(iter(command.values())), {})
 
     def _find(self, command: Document) -> Document:
-        found = self._found(self._collection(command), command["filter"])
+        documents = self._found(self._collection(command), command["filter"])
+        found = [_shown(each, command.get("projection")) for each in documents]
         return {"cursor": {"firstBatch": found, "id": bson.Int64(0), "ns": f"bench.{command['find']}"}}
 
     def _found(self, collection: dict[Any, RawBSONDocument], filter_: Document) -> list[RawBSONDocument]:
@@ -102,18 +111,22 @@ class Memory:
     def _find_and_modify(self, command: Document) -> Document:
         if not command.get("new"):
             raise Unknown("findAndModify that answers with the old document")
-        return {"value": self._changed(self._collection(command), command["query"], command["update"])}
+        changed = self._changed(self._collection(command), command["query"], command["update"])
+        return {"value": _shown(changed, command.get("fields"))}
 
     def _changed(
         self, collection: dict[Any, RawBSONDocument], filter_: Document, update: Document
     ) -> RawBSONDocument | None:
         """The document after the update; None if the filter finds none."""
-        if update.keys() != {"$set"}:
-            raise Unknown(f"an update by {', '.join(update)}")
+        if unknown := update.keys() - _CHANGES.keys():
+            raise Unknown(f"an update by {', '.join(unknown)}")
         for found in self._found(collection, filter_):
             document = bson.decode(found.raw)
-            for path, value in update["$set"].items():
-                _set(document, path, value)
+            for name, values in update.items():
+                for path, value in values.items():
+                    holder, last = _holder(document, path)
+                    old = holder[last] if isinstance(holder, list) else holder.get(last)
+                    holder[last] = _CHANGES[name](old, value)
             changed = collection[_key(document["_id"])] = _raw(document)
             return changed
         return None
@@ -147,7 +160,7 @@ def _key(value: Any) -> Any:
 
 def _matches(stored: RawBSONDocument, conditions: Document) -> bool:
     document = bson.decode(stored.raw) if conditions else {}
-    return all(_holds(document.get(field), condition) for field, condition in conditions.items())
+    return all(_holds(_value(document, field), condition) for field, condition in conditions.items())
 
 
 def _holds(value: Any, condition: Any) -> bool:
@@ -158,12 +171,38 @@ def _holds(value: Any, condition: Any) -> bool:
     return all(_TESTS[name](value, operand) for name, operand in condition.items())
 
 
-def _set(document: Any, path: str, value: Any) -> None:
-    """Set what a path like `broadcasters.0.joined_at` leads to."""
+def _holder(document: Any, path: str) -> tuple[Any, Any]:
+    """What holds the field of a path like `broadcasters.0.joined_at`, and the field's name or index in it."""
     *parts, last = path.split(".")
     for part in parts:
         document = document[int(part) if isinstance(document, list) else part]
-    document[last] = value
+    return document, int(last) if isinstance(document, list) else last
+
+
+def _value(document: Document, path: str) -> Any:
+    """What a path leads to; None if it leads nowhere."""
+    try:
+        holder, last = _holder(document, path)
+        return holder[last]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def _pushed(old: list[Any], each: list[Any], position: int | None = None, slice: int | None = None) -> list[Any]:  # noqa: A002 - MongoDB's name
+    at = len(old) if position is None else position
+    new = [*old[:at], *each, *old[at:]]
+    if slice is None:
+        return new
+    return new[:slice] if slice >= 0 else new[slice:]
+
+
+def _shown(document: RawBSONDocument | None, projection: Document | None) -> RawBSONDocument | None:
+    """The document without the fields that the projection leaves out."""
+    if any((projection or {}).values()):
+        raise Unknown("a projection that names what it wants")
+    if not document or not projection or projection.keys().isdisjoint(document):
+        return document
+    return _raw({name: value for name, value in bson.decode(document.raw).items() if name not in projection})
 
 
 def _duplicate() -> Document:

@@ -12,9 +12,11 @@ from pathlib import Path
 from bson import ObjectId
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from livestream.v1.people_service_pb2 import PersonProfile
 from livestream.v1.user_pb2 import Media, UserSummary
 from livestream_server.auth.minting import mint
 from livestream_server.mongo.client import Document
+from livestream_server.people.store import Person
 from livestream_server.people.store import _document as person_document
 from livestream_server.streams.model import Broadcaster, Role, Status, Stream, StreamType
 from livestream_server.streams.store import to_document
@@ -98,7 +100,7 @@ def user_document(number: int) -> Document:
     picture = f"https://media.example.com/portraits/{number:032x}"
     at = Timestamp()
     at.FromDatetime(_LONG_AGO)
-    person = UserSummary(
+    card = UserSummary(
         id=person_id(number),
         username=f"person{number}",
         name="Ayşe",
@@ -113,4 +115,5 @@ def user_document(number: int) -> Document:
         ),
         availability_status="available",
     )
-    return {**person_document(person), "_id": ObjectId(person_id(number)), "schema": 1, "updated_at": _LONG_AGO}
+    document = person_document(Person(card, PersonProfile()))
+    return {"_id": ObjectId(person_id(number)), **document, "schema": 1, "updated_at": _LONG_AGO}
