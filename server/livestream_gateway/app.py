@@ -6,6 +6,7 @@ the gateway's own refusals included, wears the envelope and carries `x-request-i
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import aclosing
 from pathlib import Path
 
 import structlog
@@ -24,7 +25,7 @@ from livestream_gateway.settings import GatewaySettings
 
 _METADATA_VALUE = re.compile(rb"[ -~]{1,8192}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}(?:-[0-9a-f]{1,32}){3}")  # W3C Trace Context, section 3.2
-_CORS_HEADERS = ("authorization", "content-type", "idempotency-key", "traceparent", "x-request-id")
+_CORS_HEADERS = ("authorization", "content-type", "idempotency-key", "last-event-id", "traceparent", "x-request-id")
 
 _log = structlog.get_logger("livestream.gateway")
 
@@ -72,7 +73,7 @@ class _Gateway:
             return
         headers = RequestHeaders(scope["headers"])
         try:
-            answer = await self._answer(scope, headers, receive)
+            answer = await self._answer(scope, headers, receive, send)
         except Refusal as refusal:
             answer = refusal.answer
         except ClientGone:
@@ -80,14 +81,16 @@ class _Gateway:
         except Exception:  # noqa: BLE001 - whatever it is, the client gets an envelope
             _log.exception("request failed", request_id=headers.request_id.decode())
             answer = Refusal(500).answer
-        await respond(scope, send, answer, headers.request_id)
+        if answer:
+            await respond(scope, send, answer, headers.request_id)
 
     def _page(self, path: str) -> ASGIApp | None:
         if page := self._pages.get(path):
             return page
         return next((self._pages[prefix] for prefix in self._prefixes if path.startswith(prefix)), None)
 
-    async def _answer(self, scope: Scope, headers: RequestHeaders, receive: Receive) -> Answer:
+    async def _answer(self, scope: Scope, headers: RequestHeaders, receive: Receive, send: Send) -> Answer | None:
+        """The answer; None if it was a stream of events, and is sent."""
         try:
             endpoint, variables = self._router.find(scope["method"], scope["path"])
         except NoSuchPath:
@@ -98,9 +101,15 @@ class _Gateway:
         route = endpoint.route
         metadata = _metadata(headers, route)
         request = await endpoint.message(headers, scope["query_string"], variables, receive)
+        call = route.rpc, request, metadata, route.rpc.timeout, _peer(scope)
+        if endpoint.events:
+            async with aclosing(self._invoker.stream(*call)) as answers:
+                with WhileConnected(receive):
+                    await endpoint.events.respond(scope, send, answers, headers.request_id)
+            return None
         try:
             with WhileConnected(receive):
-                response = await self._invoker(route.rpc, request, metadata, route.rpc.timeout, _peer(scope))
+                response = await self._invoker(*call)
         except RpcError as error:
             raise failed(error, route.rpc.method.input_type) from None
         return success(route.status, endpoint.data(response))

@@ -30,7 +30,7 @@ RAW_BODY = "google.api.HttpBody"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rpc:
-    """One unary method of the contract."""
+    """One method of the contract, unary or a server stream."""
 
     name: str
     """As on the wire: `/livestream.v1.LiveStreamService/JoinStream`."""
@@ -100,8 +100,8 @@ def every_route() -> Iterator[Route]:
         timeouts = _timeouts(service.full_name)
         for method in service.methods:
             rule = method.GetOptions().Extensions[annotations_pb2.http]
-            # Streams have no REST form yet.
-            if rule.WhichOneof("pattern") and not (method.client_streaming or method.server_streaming):
+            # HTTP/1.1 has no form for a stream of requests.
+            if rule.WhichOneof("pattern") and not method.client_streaming:
                 rpc = _rpc(method, timeouts.get(method.name, timeouts.get("")))
                 for binding in (rule, *rule.additional_bindings):
                     yield _route(rpc, binding)

@@ -15,6 +15,7 @@ from livestream_gateway.dialect.read import Reader, Wrong
 from livestream_gateway.dialect.render import data_renderer
 from livestream_gateway.dialect.strict_json import NotJson, loads
 from livestream_gateway.envelope import Refusal, invalid
+from livestream_gateway.events import EventStream
 from livestream_gateway.exchange import RequestHeaders, read_body
 
 JSON, FORM = b"application/json", b"multipart/form-data"
@@ -41,6 +42,8 @@ class Endpoint:
         self._limits = BODY_LIMITS_WITH_FILE if has_file else dict.fromkeys((JSON, FORM), BODY_LIMIT)
         self._headers = [(field, name.lower().encode()) for field, name in route.headers.items()]
         self.data = data_renderer(route.rpc.method.output_type, route.response_body)
+        self.events = EventStream(route.rpc) if route.rpc.method.server_streaming else None
+        """How to answer, if the RPC streams its answers."""
 
     async def message(
         self, headers: RequestHeaders, query: bytes, variables: Mapping[str, str], receive: Receive
@@ -57,7 +60,7 @@ class Endpoint:
             fields |= await self._from_body(headers, receive, wrong)
         for field, header in self._headers:
             if (value := headers.get(header)) is not None:
-                fields[field] = value.decode("latin-1")
+                fields[field] = self._request.variable(field, value.decode("latin-1"), wrong, self.route.headers[field])
         for name, text in variables.items():
             fields[name] = self._request.variable(name, text, wrong)
         if wrong:

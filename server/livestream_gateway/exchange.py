@@ -23,8 +23,7 @@ _KNOWN = frozenset(
         *(name.lower().encode() for route in every_route() for name in route.headers.values()),
     }
 )
-_COMMON_HEADERS = (
-    (b"content-type", b"application/json"),
+COMMON_HEADERS = (
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
 )
@@ -93,7 +92,8 @@ def _too_large(limit: int) -> Refusal:
 async def respond(scope: Scope, send: Send, answer: Answer, request_id: bytes | None = None) -> None:
     """Send `answer`; to HEAD without its body. The request's own id is the default."""
     headers = [
-        *_COMMON_HEADERS,
+        *COMMON_HEADERS,
+        (b"content-type", b"application/json"),
         (b"content-length", str(len(answer.body)).encode()),
         (b"x-request-id", request_id or RequestHeaders(scope["headers"]).request_id),
         *answer.headers,

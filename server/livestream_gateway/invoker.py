@@ -1,7 +1,8 @@
 """How the gateway calls the service: over a channel, or in its own process. Both ways behave alike."""
 
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
 import grpc
@@ -76,6 +77,11 @@ class Invoker(Protocol):
         Cancelling the task cancels the call. Raises RpcError.
         """
 
+    def stream(
+        self, rpc: Rpc, request: Message, metadata: Metadata, seconds: float | None, peer: str
+    ) -> AsyncGenerator[Message, None]:
+        """The answers to `request`, as they come. Closing the generator cancels the call. Raises RpcError."""
+
 
 class ChannelInvoker:
     """Calls a service elsewhere, and tells it the client's address as `x-forwarded-for`."""
@@ -93,6 +99,23 @@ class ChannelInvoker:
         except grpc.aio.AioRpcError as error:
             raise RpcError.of(error.code(), tuple(error.trailing_metadata())) from None
 
+    async def stream(
+        self, rpc: Rpc, request: Message, metadata: Metadata, seconds: float | None, peer: str
+    ) -> AsyncGenerator[Message, None]:
+        method: grpc.aio.UnaryStreamMultiCallable[Message, Message] = self._channel.unary_stream(
+            rpc.name,
+            request_serializer=rpc.request.SerializeToString,
+            response_deserializer=rpc.response.FromString,
+        )
+        call = method(request, timeout=seconds, metadata=(*metadata, ("x-forwarded-for", _address(peer))))
+        try:
+            async for each in call:
+                yield each
+        except grpc.aio.AioRpcError as error:
+            raise RpcError.of(error.code(), tuple(error.trailing_metadata())) from None
+        finally:
+            call.cancel()
+
     def _method(self, rpc: Rpc) -> "grpc.aio.UnaryUnaryMultiCallable[Message, Message]":
         if rpc.name not in self._methods:
             self._methods[rpc.name] = self._channel.unary_unary(
@@ -106,8 +129,8 @@ class ChannelInvoker:
 class LocalInvoker:
     """Calls a service in this process: the same handlers that its gRPC server has, without a socket.
 
-    `handlers` are keyed by full method name. Their behaviour takes the request's bytes and answers with a message;
-    it keeps the deadline itself, by `context.time_remaining()`.
+    `handlers` are keyed by full method name. Their behaviour takes the request's bytes and answers with a message, or
+    writes messages to the context if it streams; it keeps the deadline itself, by `context.time_remaining()`.
     """
 
     def __init__(self, handlers: Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]) -> None:
@@ -119,23 +142,44 @@ class LocalInvoker:
         handler = self._handlers.get(rpc.name)
         if handler is None or handler.unary_unary is None:
             raise RpcError(grpc.StatusCode.UNIMPLEMENTED)
-        behaviour: Any = handler.unary_unary
         context = _LocalContext(metadata, seconds, peer)
+        response: Message = await _run(rpc, handler.unary_unary, request, context)
+        return response
+
+    async def stream(
+        self, rpc: Rpc, request: Message, metadata: Metadata, seconds: float | None, peer: str
+    ) -> AsyncGenerator[Message, None]:
+        handler = self._handlers.get(rpc.name)
+        if handler is None or handler.unary_stream is None:
+            raise RpcError(grpc.StatusCode.UNIMPLEMENTED)
+        context = _LocalStreamContext(metadata, seconds, peer)
+        call = asyncio.create_task(context.until_ended(_run(rpc, handler.unary_stream, request, context)))
         try:
-            response: Message = await behaviour(request.SerializeToString(), context)
-        except grpc.aio.AbortError:
-            pass
-        except Exception:  # noqa: BLE001 - as gRPC does with what a handler lets escape
-            _log.exception("handler failed", method=rpc.name)
-            raise RpcError(context.code() or grpc.StatusCode.UNKNOWN) from None
-        else:
-            if context.code() in (None, grpc.StatusCode.OK):
-                return response
-        raise RpcError.of(context.code() or grpc.StatusCode.UNKNOWN, context.trailing_metadata())
+            while (each := await context.written.get()) is not None:
+                yield each
+            await call
+        finally:
+            call.cancel()
+            await asyncio.wait([call])
+
+
+async def _run(rpc: Rpc, behaviour: Any, request: Message, context: "_LocalContext") -> Any:
+    """What the behaviour returns; raises RpcError for every other end."""
+    try:
+        response = await behaviour(request.SerializeToString(), context)
+    except grpc.aio.AbortError:
+        pass
+    except Exception:  # noqa: BLE001 - as gRPC does with what a handler lets escape
+        _log.exception("handler failed", method=rpc.name)
+        raise RpcError(context.code() or grpc.StatusCode.UNKNOWN) from None
+    else:
+        if context.code() in (None, grpc.StatusCode.OK):
+            return response
+    raise RpcError.of(context.code() or grpc.StatusCode.UNKNOWN, context.trailing_metadata())
 
 
 class _LocalContext:
-    """What a unary handler may ask of `grpc.aio.ServicerContext`, for a call that came through no wire."""
+    """What a handler may ask of `grpc.aio.ServicerContext`, for a call that came through no wire."""
 
     def __init__(self, metadata: Metadata, seconds: float | None, peer: str) -> None:
         self._metadata = metadata
@@ -182,6 +226,27 @@ class _LocalContext:
         if trailing_metadata:
             self._trailing_metadata = trailing_metadata
         raise grpc.aio.AbortError
+
+
+class _LocalStreamContext(_LocalContext):
+    """The context of a handler that writes its answers. It waits until one is taken before it writes the next."""
+
+    def __init__(self, metadata: Metadata, seconds: float | None, peer: str) -> None:
+        super().__init__(metadata, seconds, peer)
+        self.written: asyncio.Queue[Message | None] = asyncio.Queue(1)
+        """None after the last."""
+
+    async def write(self, message: Message) -> None:
+        await self.written.put(message)
+
+    async def until_ended(self, running: Awaitable[None]) -> None:
+        """Wait for the handler; nobody reads any more if that is cancelled."""
+        try:
+            await running
+        except RpcError:
+            await self.written.put(None)
+            raise
+        await self.written.put(None)
 
 
 def _address(peer: str) -> str:

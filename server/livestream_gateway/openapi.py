@@ -108,9 +108,11 @@ def _operation(route: Route, further: list[str], schemas: Schemas) -> Schema:
     elif fields:
         name = operation_id[0].upper() + operation_id[1:] + "Request"
         operation["requestBody"] = _request_body(name, message, fields, schemas)
-    operation["responses"] = {str(route.status): _success(route, schemas)} | {
-        str(status): {"$ref": f"#/components/responses/{_error_name(status)}"} for status in _failures(route)
-    }
+    operation["responses"] = (
+        {str(route.status): _success(route, schemas)}
+        | _nothing(route)
+        | {str(status): {"$ref": f"#/components/responses/{_error_name(status)}"} for status in _failures(route)}
+    )
     return operation
 
 
@@ -201,6 +203,8 @@ def _raw_body(route: Route) -> Schema:
 
 def _success(route: Route, schemas: Schemas) -> Schema:
     answer = route.rpc.method.output_type
+    if route.rpc.method.server_streaming:
+        return _events(route, schemas)
     part = answer.fields_by_name.get(route.response_body)
     if part is None:
         data = schemas.message(answer, Way.ANSWER)
@@ -228,6 +232,28 @@ def _success(route: Route, schemas: Schemas) -> Schema:
     }
 
 
+def _nothing(route: Route) -> Schema:
+    if not route.rpc.method.server_streaming:
+        return {}
+    return {
+        "204": {"description": "There is nothing to tell, and there will not be.", "headers": _headers("X-Request-Id")}
+    }
+
+
+def _events(route: Route, schemas: Schemas) -> Schema:
+    """OpenAPI 3.1 has no words for a sequence of events, so an extension gives the schema of each event's `data`."""
+    answer = route.rpc.method.output_type
+    events = {each.json_name: each for each in answer.oneofs_by_name[route.rpc.access.events.kind].fields}
+    names = "\n".join(f"* `{name}`: {described(each.full_name)}" for name, each in events.items())
+    text = {"type": "string", "description": f"Server-Sent Events. Every `data` is one line of JSON.\n\n{names}"}
+    data = {name: schemas.message(each.message_type, Way.ANSWER) for name, each in events.items() if each.message_type}
+    return {
+        "description": described(answer.full_name),
+        "headers": _headers("X-Request-Id"),
+        "content": {"text/event-stream": {"schema": text, "x-events": data | {"failure": _ERROR_REFERENCE}}},
+    }
+
+
 def _failures(route: Route) -> list[int]:
     """The statuses of failure that this route can answer with."""
     changes_something, has_body = route.verb != "GET", bool(route.body)
@@ -247,6 +273,7 @@ def _failures(route: Route) -> list[int]:
     return [status for status, can_be in possible.items() if can_be]
 
 
+_ERROR_REFERENCE: Schema = {"$ref": "#/components/schemas/Error"}
 _ERROR: Schema = {
     "type": "object",
     "description": "Every failure. The first of `errors` is fixed per status; further ones say what is wrong.",
@@ -276,7 +303,7 @@ def _error(status: int) -> Schema:
     return {
         "description": FIXED[status],
         "headers": _headers("X-Request-Id", *_FURTHER_HEADERS.get(status, ())),
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}, "example": example}},
+        "content": {"application/json": {"schema": _ERROR_REFERENCE, "example": example}},
     }
 
 

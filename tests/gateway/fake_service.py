@@ -15,6 +15,7 @@ from google.rpc.status_pb2 import Status
 
 from livestream.v1 import live_stream_service_pb2 as pb
 from livestream.v1 import live_stream_service_pb2_grpc as pb_grpc
+from livestream.v1.watch_service_pb2_grpc import WatchServiceServicer, add_WatchServiceServicer_to_server
 from livestream_gateway.app import create_app
 from livestream_gateway.contract import Rpc, every_route
 from livestream_gateway.invoker import ChannelInvoker, Invoker, LocalInvoker
@@ -72,6 +73,47 @@ class _Collector:
     def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
         for name, handler in handlers.items():
             self.handlers[f"/{service}/{name}"] = handler
+
+
+@dataclass
+class FakeWatching(WatchServiceServicer):
+    """Answers as told: messages to send, a refusal to end with, or anything to await in between."""
+
+    answers: Callable[[Any, Any], AsyncIterator[Message]]
+    requests: list[Any] = field(default_factory=list)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def WatchStream(self, request: Any, context: Any) -> None:
+        self.requests.append(request)
+        try:
+            async for each in self.answers(request, context):
+                await context.write(each)
+        finally:
+            self.ended.set()
+
+
+@asynccontextmanager
+async def watching(kind: str, service: FakeWatching) -> AsyncIterator[Invoker]:
+    """`local`, or `channel` to a real server on a free port."""
+    if kind == "local":
+        collector = _Collector()
+        add_WatchServiceServicer_to_server(service, collector)  # type: ignore[no-untyped-call]
+        yield LocalInvoker({name: _streaming(handler) for name, handler in collector.handlers.items()})
+        return
+    server = grpc.aio.server()
+    add_WatchServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield ChannelInvoker(channel)
+    await server.stop(None)
+
+
+def _streaming(handler: Any) -> Any:
+    async def behaviour(request: bytes, context: Any) -> None:
+        await handler.unary_stream(handler.request_deserializer(request), context)
+
+    return grpc.unary_stream_rpc_method_handler(behaviour)
 
 
 def handlers_of(service: FakeService) -> Handlers:

@@ -19,6 +19,14 @@ ENVELOPE = {"isSuccess", "statusCode", "data", "errors", "timestamp"}
 JOIN = "/api/v1/live-stream/join"
 
 routes = pytest.mark.parametrize("route", list(every_route()), ids=lambda route: f"{route.verb} {route.path}")
+unary_routes, streams = (
+    pytest.mark.parametrize(
+        "route",
+        [route for route in every_route() if route.rpc.method.server_streaming == streams],
+        ids=lambda route: f"{route.verb} {route.path}",
+    )
+    for streams in (False, True)
+)
 
 
 def operation_of(route: Route) -> dict[str, Any]:
@@ -71,7 +79,20 @@ def test_every_route_is_described(route: Route) -> None:
         assert parameter["description"]
 
 
-@routes
+@streams
+def test_every_stream_shows_its_events(route: Route) -> None:
+    """A client's developer needs the name and the shape of every event, and how to resume."""
+    successes = {status: found for status, found in operation_of(route)["responses"].items() if int(status) < 400}
+    assert list(successes) == ["200", "204"]
+    assert "content" not in successes["204"]
+    events = successes["200"]["content"]["text/event-stream"]["x-events"]
+    kinds = route.rpc.method.output_type.oneofs_by_name[route.rpc.access.events.kind].fields
+    assert set(events) == {each.json_name for each in kinds} | {"failure"}
+    for each in kinds:
+        assert resolved(events[each.json_name])["required"] == [field.json_name for field in each.message_type.fields]
+
+
+@unary_routes
 def test_every_route_shows_its_success_in_the_envelope(route: Route) -> None:
     """A client generated from the document must unwrap the same envelope that the gateway wraps."""
     successes = {status: found for status, found in operation_of(route)["responses"].items() if int(status) < 400}

@@ -87,10 +87,10 @@ class Reader:
             raise ValueError(f"{name} is not a message")
         return Reader(message)
 
-    def variable(self, name: str, text: str, wrong: Wrong) -> Any:
-        """The value of one field, named as in the proto, from a path."""
+    def variable(self, name: str, text: str, wrong: Wrong, at: str = "") -> Any:
+        """The value of one field, named as in the proto, from a path, or from the header `at`."""
         field = self._all[name]
-        return field.text([text], field.public, wrong)
+        return field.text([text], at or field.public, wrong)
 
 
 class _Field:
