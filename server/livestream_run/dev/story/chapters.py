@@ -4,6 +4,7 @@ What every answer must be (its envelope, its tokens) is in `checks.py` and `toke
 """
 
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import grpc
@@ -13,6 +14,8 @@ from livestream_run.dev.pictures import encoded, sample_photo
 from livestream_run.dev.story.steps import Chapter, Rest, Rpc, Step
 
 API = "/api/v1/live-stream"
+BANS = "/api/v1/live-stream-ban"
+A_DAY_AHEAD = (datetime.now(UTC) + timedelta(days=1)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 NOBODY_KNOWS = "64efc0b21a3d2c001234abcd"  # a well-formed id that no stream has
 
 DUSK: dict[str, Any] = {
@@ -242,4 +245,106 @@ WORTH_ITS_PRICE = Chapter(
     ),
 )
 
-CHAPTERS = (A_STREAM_FOR_TWO, NOT_LIKE_THAT, ON_AIR, WORTH_ITS_PRICE)
+ORDER_IN_THE_HALL = Chapter(
+    "Order in the hall",
+    (
+        Step(
+            "john",
+            "renews his tokens before they run out",
+            Rest("POST", f"{API}/{{dusk}}/tokens", json={}),
+            200,
+            must={"data.agora.role": "audience", "data.rtm.userId": "{john}"},
+        ),
+        Step(
+            "ayse",
+            "bans john from her stream",
+            Rest("POST", BANS, json={"liveStreamId": "{dusk}", "targetUserId": "{john}", "reason": "spam"}),
+            200,
+            must={"data.actionType": "BLOCK", "data.targetUser.username": "john", "data.deletedAt": None},
+            keep={"ban": "data._id"},
+        ),
+        Step(
+            "john",
+            "gets no fresh tokens any more",
+            Rest("POST", f"{API}/{{dusk}}/tokens", json={}),
+            403,
+        ),
+        Step("john", "cannot join again either", _join("{dusk}"), 403),
+        Step(
+            "ayse",
+            "lifts the ban",
+            Rest("DELETE", f"{BANS}/{{ban}}"),
+            200,
+            must={"data._id": "{ban}", "data.deletedBy": "{ayse}"},
+        ),
+        Step("john", "is back", _join("{dusk}"), 200, must={"data.liveStream.role": "audience"}),
+    ),
+)
+
+TOMORROW = Chapter(
+    "Tomorrow, perhaps",
+    (
+        Step(
+            "mehmet",
+            "announces a stream for tomorrow",
+            _create(title="Breakfast radio", plannedStartDate=A_DAY_AHEAD, durationGoal=45),
+            201,
+            must={"data.status": "scheduled", "data.plannedStartDate": A_DAY_AHEAD},
+            keep={"radio": "data.id"},
+        ),
+        Step(
+            "jane",
+            "wants to be reminded a quarter of an hour before",
+            Rest("POST", f"{API}/{{radio}}/reminder", json={"minute": 15}),
+            200,
+            must={"data.streamId": "{radio}", "data.minute": 15, "data.status": "ARMED"},
+        ),
+        Step(
+            "jane",
+            "sees it after the live one among mehmet's streams to come",
+            Rest("GET", f"{API}/user/{{mehmet}}/upcoming-live-streams?hoursAfter=48"),
+            200,
+            must={"data.1.id": "{radio}", "data.1.isReminderActive": True},
+        ),
+        Step("john", "cannot call it off", Rest("POST", f"{API}/{{radio}}/cancel"), 403),
+        Step(
+            "mehmet",
+            "calls it off",
+            Rest("POST", f"{API}/{{radio}}/cancel"),
+            200,
+            must={"data.status": "cancelled_by_host"},
+        ),
+    ),
+)
+
+CURTAIN = Chapter(
+    "Curtain",
+    (
+        Step(
+            "ayse",
+            "cannot delete what is on the air",
+            Rest("DELETE", f"{API}/{{dusk}}"),
+            409,
+            must={"errors.1": re.compile(".*active.*")},
+        ),
+        Step(
+            "ayse",
+            "ends the stream",
+            Rest("POST", f"{API}/{{dusk}}/end"),
+            200,
+            must={"data.status": "ended"},
+        ),
+        Step("john", "comes too late", _join("{dusk}"), 409),
+        Step(
+            "mehmet",
+            "finds it among what he has broadcast",
+            Rest("GET", f"{API}/my-broadcasted-streams"),
+            200,
+            must={"data.list.0.id": "{dusk}", "data.list.0.role": "guest", "data.pagination.totalItems": 1},
+        ),
+        Step("ayse", "deletes it", Rest("DELETE", f"{API}/{{dusk}}"), 200, must={"data.id": "{dusk}"}),
+        Step("mehmet", "does not find it any more", Rest("GET", f"{API}/{{dusk}}"), 404),
+    ),
+)
+
+CHAPTERS = (A_STREAM_FOR_TWO, NOT_LIKE_THAT, ON_AIR, WORTH_ITS_PRICE, ORDER_IN_THE_HALL, TOMORROW, CURTAIN)
