@@ -119,7 +119,9 @@ def _run(options: argparse.Namespace, settings: Settings | None, work: Callable[
             stack.enter_context(metrics.shared_by_workers())
         if metrics_address:
             metrics.serve(metrics_address)
-        return worker() if options.workers == 1 else supervise(options.workers, worker, stop_within=stop_within)
+        if options.workers == 1:
+            return worker()
+        return supervise(options.workers, worker, stop_within=stop_within, on_end=metrics.forget)
 
 
 def _worker(settings: Settings | None, work: Callable[[], Coroutine[Any, Any, None]]) -> int:

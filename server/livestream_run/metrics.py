@@ -33,3 +33,11 @@ def serve(address: Address) -> None:
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # untyped in the package
     start_http_server(address.port, host, registry=registry)
+
+
+def forget(worker: int) -> None:
+    """Drop what a worker that ended said of its present, such as its calls in flight; what it counted stays."""
+    if MULTIPROCESS in os.environ:
+        from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415 - only where it is needed
+
+        mark_process_dead(worker)  # type: ignore[no-untyped-call]  # untyped in the package

@@ -16,19 +16,23 @@ KILL_AFTER = 5.0
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
-def supervise(count: int, work: Callable[[], int], *, stop_within: float) -> int:
+def supervise(
+    count: int, work: Callable[[], int], *, stop_within: float, on_end: Callable[[int], None] = lambda _worker: None
+) -> int:
     """Run `work` in `count` processes until SIGTERM or SIGINT; answers with the exit code for the program.
 
     A worker that dies is started again after a second, unless it exits with BROKEN_SETTINGS: then all stop.
-    `stop_within` is how many seconds a worker may take to stop by itself; after that it is killed.
+    `stop_within` is how many seconds a worker may take to stop by itself; after that it is killed. `on_end` is called
+    with the process id of each worker that has ended.
     """
-    return _Supervisor(work, stop_within).run(count)
+    return _Supervisor(work, stop_within, on_end).run(count)
 
 
 class _Supervisor:
-    def __init__(self, work: Callable[[], int], stop_within: float) -> None:
+    def __init__(self, work: Callable[[], int], stop_within: float, on_end: Callable[[int], None]) -> None:
         self._work = work
         self._stop_within = stop_within
+        self._on_end = on_end
         self._workers: set[int] = set()
         self._due: list[float] = []
         self._kill_at: float | None = None
@@ -69,6 +73,7 @@ class _Supervisor:
 
     def _ended(self, worker: int, code: int) -> None:
         self._workers.discard(worker)
+        self._on_end(worker)
         if code == BROKEN_SETTINGS:
             self._code = code
             self._stop()
