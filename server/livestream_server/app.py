@@ -9,14 +9,21 @@ from typing import Any
 import structlog
 
 from livestream.v1.access_service_pb2_grpc import add_AccessServiceServicer_to_server
+from livestream.v1.audience_service_pb2_grpc import add_AudienceServiceServicer_to_server
 from livestream.v1.feed_service_pb2_grpc import add_FeedServiceServicer_to_server
 from livestream.v1.live_stream_service_pb2_grpc import add_LiveStreamServiceServicer_to_server
 from livestream.v1.moderation_service_pb2_grpc import add_ModerationServiceServicer_to_server
+from livestream.v1.notification_service_pb2_grpc import add_NotificationServiceServicer_to_server
 from livestream.v1.people_service_pb2_grpc import add_PeopleServiceServicer_to_server
 from livestream.v1.reminder_service_pb2_grpc import add_ReminderServiceServicer_to_server
 from livestream.v1.watch_service_pb2_grpc import add_WatchServiceServicer_to_server
 from livestream_server.access.service import AccessRoom
 from livestream_server.access.store import AccessGrants
+from livestream_server.audience.inbox import Inbox
+from livestream_server.audience.intake import NotificationRoom
+from livestream_server.audience.service import AudienceRoom
+from livestream_server.audience.store import Audience
+from livestream_server.audience.worker import Worker
 from livestream_server.auth.jwt import Authenticator
 from livestream_server.feeds.rankings import Rankings
 from livestream_server.feeds.service import FeedRoom
@@ -48,6 +55,7 @@ from livestream_server.watch.store import Bell
 
 PING_EVERY = 1.0
 PING_TIMEOUT = 2.0
+WORK_EVERY = timedelta(seconds=1)  # how long a notification may wait for its effect
 CANCEL_AGAIN = 0.5  # as long as a task takes to tidy up behind itself
 
 _log = structlog.get_logger("livestream.service")
@@ -84,6 +92,7 @@ async def open_service(
         limits = _limits(settings)
         streams, seats, grants = Streams(database, limits), Seats(database, limits.host_silent), AccessGrants(database)
         people = People(database, cache_seconds=settings.people_cache_seconds)
+        audience, inbox = Audience(database, limits.host_silent), Inbox(database)
         bans = Bans(database)
         reminders = Reminders(database)
         feeds = Feeds(database)
@@ -91,13 +100,8 @@ async def open_service(
         await auth.start()
         await thumbnails.start()
         with failures.at_start():
-            await streams.prepare()
-            await seats.prepare()
-            await people.prepare()
-            await bans.prepare()
-            await reminders.prepare()
-            await feeds.prepare()
-            await rankings.prepare()
+            for each in (streams, seats, people, inbox, bans, reminders, feeds, rankings):
+                await each.prepare()
 
         registry = Registry(
             Guards(
@@ -124,6 +128,9 @@ async def open_service(
         add_LiveStreamServiceServicer_to_server(room, registry)  # type: ignore[arg-type]  # all of a server it needs
         add_PeopleServiceServicer_to_server(PeopleRoom(people, clock), registry)  # type: ignore[arg-type]  # likewise
         add_AccessServiceServicer_to_server(AccessRoom(grants, streams, people, clock), registry)  # type: ignore[arg-type]  # likewise
+        add_AudienceServiceServicer_to_server(AudienceRoom(audience, streams, people, clock), registry)  # type: ignore[arg-type]  # likewise
+        notifications = NotificationRoom(inbox, settings.agora.notification_secret, clock)
+        add_NotificationServiceServicer_to_server(notifications, registry)  # type: ignore[arg-type]  # likewise
         moderation = ModerationRoom(
             bans=bans,
             streams=streams,
@@ -153,9 +160,11 @@ async def open_service(
         service = Service(registry.handlers, registry.end_streams)
         every = timedelta(seconds=settings.sweep_seconds)
         sweeper = Sweeper(streams, limits, Lease(database, "sweeper", 3 * every), clock, every=every)
+        worker = Worker(inbox, audience, streams, Lease(database, "inbox", 10 * WORK_EVERY), clock, every=WORK_EVERY)
         tasks = [
             asyncio.create_task(_watch_database(database, service, on_ready)),
             asyncio.create_task(sweeper.run()),
+            *([asyncio.create_task(worker.run())] if settings.agora.notification_secret else []),
             asyncio.create_task(rankings.run()),
             *map(asyncio.create_task, feed.work()),
         ]

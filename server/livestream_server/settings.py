@@ -39,6 +39,12 @@ class AgoraSettings(BaseSettings):
     )
     token_life_seconds: int = Field(3600, ge=120, le=86_400, description="Life of a token and all its privileges.")
 
+    notification_secret: SecretStr | None = Field(
+        None,
+        min_length=1,
+        description="Secret of the project's notifications, from the Agora console; absent to take none.",
+    )
+
     @field_validator("app_certificate")
     @classmethod
     def _certificate_is_hexadecimal(cls, value: SecretStr) -> SecretStr:

@@ -1,0 +1,111 @@
+"""Presence as documents: viewers in their `seats`, which the streams room makes, and broadcasters in `stage`.
+
+Both keep Agora's `events`, from which the rest is derived. Every write of a document demands the `revision` that it
+was derived from, so what is stored always rests on all that was known.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from bson import ObjectId
+from pymongo.errors import DuplicateKeyError
+
+from livestream_server.audience.model import Attendance, Event, Span, Tally, merged
+from livestream_server.mongo.client import Database, Document
+from livestream_server.mongo.search import containing
+from livestream_server.transport.paging import Page
+
+_FACTS = {"_id": 0, "last_seen": 1, "left_at": 1, "visits": 1, "events": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Some of the viewers who are present."""
+
+    joined: Sequence[tuple[str, datetime]]
+    """Ids of the people of one page, and when they first joined."""
+    matching: int
+    """How many the search leaves."""
+    total: int
+
+
+class Audience:
+    """Reads and writes presence. `stay` is how long a sign of life holds: the tokens' life, and a grace."""
+
+    def __init__(self, database: Database, stay: timedelta) -> None:
+        self._seats = database["seats"]
+        self._stage = database["stage"]
+        self._stay = stay
+
+    async def present(self, stream_id: str, page: Page, search: str, now: datetime) -> Present:
+        """One page of those who watch now, in the order in which they first joined; an empty `search` leaves all."""
+        condition: Document = {"stream": ObjectId(stream_id), "until": {"$gt": now}}
+        total = matching = await self._seats.count_documents(condition)
+        if search:
+            condition["search"] = containing(search)
+            matching = await self._seats.count_documents(condition)
+        if page.skip >= matching:
+            return Present([], matching, total)
+        found = self._seats.find(condition, {"joined_at": 1}).sort({"joined_at": 1, "uid": 1})
+        found = found.skip(page.skip).limit(page.limit)
+        return Present([(str(each["_id"]["user"]), each["joined_at"]) async for each in found], matching, total)
+
+    async def tally(self, stream_id: str, start: datetime, end: datetime) -> Tally:
+        """How the stream was watched from `start` to `end`."""
+        tally = Tally(start, end)
+        async for each in self._seats.find({"stream": ObjectId(stream_id)}, _FACTS):
+            tally.add(_attendance(each).spans(self._stay))
+        return tally
+
+    async def hear_of_viewer(self, stream_id: str, uid: int, told: Sequence[Event]) -> None:
+        """Note what Agora tells of a viewer; nothing happens if nobody has this uid."""
+        seat = {"stream": ObjectId(stream_id), "uid": uid}
+        while document := await self._seats.find_one(seat, {**_FACTS, "revision": 1}):
+            known = _attendance(document)
+            events = merged(known.events, told)
+            if events == known.events:
+                return
+            until = Attendance(known.seen_at, known.left_at, known.visits, events).until(self._stay)
+            changed = await self._seats.update_one(
+                {**seat, "revision": document["revision"]},
+                {"$set": {"events": [_stored(each) for each in events], "until": until}, "$inc": {"revision": 1}},
+            )
+            if changed.matched_count:
+                return
+
+    async def hear_of_broadcaster(self, stream_id: str, uid: int, told: Sequence[Event]) -> Sequence[Event]:
+        """Note what Agora tells of a broadcaster; answers with all that it has told, in its order."""
+        key = {"stream": ObjectId(stream_id), "uid": uid}
+        while True:
+            document = await self._stage.find_one({"_id": key})
+            known = _events(document) if document else []
+            events = merged(known, told)
+            if document and events == known:
+                return events
+            stored: Document = {"schema": 1, "events": [_stored(each) for each in events]}
+            if document is None:
+                try:
+                    await self._stage.insert_one({"_id": key, **stored, "revision": 0})
+                except DuplicateKeyError:  # another process was first
+                    continue
+                return events
+            changed = await self._stage.update_one(
+                {"_id": key, "revision": document["revision"]}, {"$set": stored, "$inc": {"revision": 1}}
+            )
+            if changed.matched_count:
+                return events
+
+
+def _attendance(seat: Mapping[str, Any]) -> Attendance:
+    visits = [Span(each["since"], each["until"]) for each in seat["visits"]]
+    return Attendance(seat["last_seen"], seat["left_at"], visits, _events(seat))
+
+
+def _events(document: Mapping[str, Any]) -> list[Event]:
+    return [Event(each["seq"], each["at"], each["here"], each["stayed"]) for each in document["events"]]
+
+
+def _stored(event: Event) -> Document:
+    return {"seq": event.seq, "at": event.at, "here": event.here, "stayed": event.stayed}

@@ -1,0 +1,120 @@
+"""Gives the notifications of the inbox their effect.
+
+Runs in every process. A lease lets one of them do the work; nothing depends on that, because the effect of a
+notification is the same whether it is given once or twice, before or after another. One that was given and not noted
+as done, because the process died in between, is given again.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from livestream_server.audience.inbox import Inbox, Pending
+from livestream_server.audience.model import Event, whereabouts
+from livestream_server.audience.store import Audience
+from livestream_server.mongo.lease import Lease
+
+BATCH = 200
+
+_log = structlog.get_logger("livestream.notifications")
+
+
+class Stream(Protocol):
+    """What this room needs to know of a stream."""
+
+    @property
+    def id(self) -> str:
+        """The stream's id."""
+
+    def place_with(self, uid: int) -> int | None:
+        """The place of the broadcaster with this uid, the host's is 0; None for all others."""
+
+
+class Streams(Protocol):
+    """What this room needs of the streams room."""
+
+    async def on_channel(self, channel: str) -> Stream | None:
+        """The stream that has this channel."""
+
+    async def note_entered(self, stream_id: str, place: int, at: datetime) -> None:
+        """Note that a broadcaster has been in the channel since `at`, or since before that."""
+
+    async def note_host(self, stream_id: str, seen: datetime | None, left: datetime | None) -> None:
+        """Note when the host was in the channel, and since when they are out of it."""
+
+
+class Worker:
+    """Works through the inbox."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        audience: Audience,
+        streams: Streams,
+        lease: Lease,
+        clock: Callable[[], datetime],
+        *,
+        every: timedelta,
+    ) -> None:
+        self._inbox = inbox
+        self._audience = audience
+        self._streams = streams
+        self._lease = lease
+        self._clock = clock
+        self._every = every
+
+    async def run(self) -> None:
+        """Work again and again until cancelled; whatever fails is tried again at the next turn."""
+        try:
+            while True:
+                try:
+                    if await self._lease.acquire(self._clock()):
+                        await self.work()
+                except Exception as error:  # noqa: BLE001 - the database may be away for a while
+                    _log.warning("notifications wait", error=type(error).__name__)
+                await asyncio.sleep(self._every.total_seconds())
+        finally:
+            await self._released()
+
+    async def _released(self) -> None:
+        try:
+            await self._lease.release()
+        except Exception as error:  # noqa: BLE001 - the lease ends by itself
+            _log.info("the lease was not released", error=type(error).__name__)
+
+    async def work(self) -> int:
+        """Give everything that is pending its effect; answers with how many notifications that were."""
+        done = 0
+        while pending := await self._inbox.pending(BATCH):
+            for (channel, uid), told in _by_user(pending).items():
+                await self._hear(channel, uid, told)
+            await self._inbox.done([each.notice_id for each in pending])
+            done += len(pending)
+            if len(pending) < BATCH:
+                break
+        return done
+
+    async def _hear(self, channel: str, uid: int, told: Sequence[Event]) -> None:
+        stream = await self._streams.on_channel(channel)
+        if stream is None:  # the console's test channel, or another service's on the same project
+            return
+        place = stream.place_with(uid)
+        if place is None:
+            await self._audience.hear_of_viewer(stream.id, uid, told)
+            return
+        known = whereabouts(await self._audience.hear_of_broadcaster(stream.id, uid, told))
+        if known.first_seen:
+            await self._streams.note_entered(stream.id, place, known.first_seen)
+        if place == 0:
+            await self._streams.note_host(stream.id, known.last_seen, known.left_at)
+
+
+def _by_user(pending: Sequence[Pending]) -> Mapping[tuple[str, int], Sequence[Event]]:
+    told: dict[tuple[str, int], list[Event]] = defaultdict(list)
+    for each in pending:
+        told[each.presence.channel, each.presence.uid].append(each.presence.event)
+    return told
