@@ -27,6 +27,7 @@ GRPC = Shape(http2.Connection, connections=8, width=4)
 HTTP = Shape(http1.Connection, connections=32, width=1)
 
 EMBEDDED_NEWCOMERS = 3_000
+EMBEDDED_ROUNDS = 3
 
 
 def main() -> int:
@@ -90,7 +91,7 @@ class Bench:
                 service.http("GetStream", calls.http_get()),
                 service.http("CreateStream", calls.http_create()),
             ]
-            self._measure("Database: a stub that answers from memory", rows, counts.reads_and_writes)
+            self._measure("Database: a stub that answers from memory", rows, self.rounds, counts.reads_and_writes)
 
     def on_the_embedded_database(self) -> None:
         with ExitStack() as stack:
@@ -105,11 +106,16 @@ class Bench:
                 service.grpc("JoinStream, audience first", calls.join_first(EMBEDDED_NEWCOMERS)),
                 service.grpc("CreateStream", calls.create()),
             ]
-            self._measure("Database: the embedded one, on the core of the load", rows, lambda: (0, 0))
+            self._measure(
+                "Database: the embedded one, on the core of the load",
+                rows,
+                min(self.rounds, EMBEDDED_ROUNDS),
+                lambda: (0, 0),
+            )
 
-    def _measure(self, title: str, rows: list[Row], commands: Callable[[], tuple[int, int]]) -> None:
-        print(f"\n{title}. 32 calls in flight, {self.rounds} rounds of {self.seconds} s.\n", flush=True)
-        uvloop.run(measure(rows, rounds=self.rounds, seconds=self.seconds, commands=commands, told=_told))
+    def _measure(self, title: str, rows: list[Row], rounds: int, commands: Callable[[], tuple[int, int]]) -> None:
+        print(f"\n{title}. 32 calls in flight, {rounds} rounds of {self.seconds} s.\n", flush=True)
+        uvloop.run(measure(rows, rounds=rounds, seconds=self.seconds, commands=commands, told=_told))
         _told("")
         print(f"{table.table(rows, rows[0])}\n\n{table.load_cost(rows)}", flush=True)
 
