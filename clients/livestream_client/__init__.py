@@ -2,6 +2,7 @@
 
 from livestream.v1.live_stream_pb2 import LiveStream, LiveStreamType, Role
 from livestream.v1.user_pb2 import Media, UserSummary
+from livestream.v1.watch_service_pb2 import WatchStreamResponse
 from livestream_client.channel import TlsFiles, Token
 from livestream_client.client import LiveStreamClient
 from livestream_client.errors import (
@@ -40,4 +41,5 @@ __all__ = [
     "Unavailable",
     "UserSummary",
     "Violation",
+    "WatchStreamResponse",
 ]

@@ -5,13 +5,14 @@ Answers are JSON on stdout. A failed call is one sentence on stderr and exit sta
 
 import argparse
 import asyncio
+import json
 import os
 import re
 import sys
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 
-from google.protobuf.json_format import MessageToJson
+from google.protobuf.json_format import MessageToDict, MessageToJson
 from google.protobuf.message import Message
 
 from livestream_agora.inspection import inspect
@@ -38,11 +39,33 @@ def _call(asked: argparse.Namespace) -> int:
     try:
         answer = asyncio.run(_answer(asked))
     except LiveStreamError as error:
-        nobody_there = isinstance(error, Unavailable) and not error.reason
-        print(_unreachable(asked.target, error) if nobody_there else error, file=sys.stderr)
-        return 1
+        return _failed(asked, error)
     print(MessageToJson(answer, always_print_fields_with_no_presence=True, ensure_ascii=False))
     return 0
+
+
+def _watch(asked: argparse.Namespace) -> int:
+    try:
+        asyncio.run(_watched(asked))
+    except LiveStreamError as error:
+        return _failed(asked, error)
+    except KeyboardInterrupt:
+        return 130  # as shells say it
+    return 0
+
+
+async def _watched(asked: argparse.Namespace) -> None:
+    async with LiveStreamClient(asked.target, token=asked.token, tls=asked.tls) as client:
+        async for each in client.watch_stream(asked.id, asked.after):
+            kind = each.WhichOneof("event") or ""
+            event = MessageToDict(getattr(each, kind), always_print_fields_with_no_presence=True)
+            print(each.revision, kind, json.dumps(event, ensure_ascii=False), flush=True)
+
+
+def _failed(asked: argparse.Namespace, error: LiveStreamError) -> int:
+    nobody_there = isinstance(error, Unavailable) and not error.reason
+    print(_unreachable(asked.target, error) if nobody_there else error, file=sys.stderr)
+    return 1
 
 
 async def _answer(asked: argparse.Namespace) -> Message:
@@ -124,6 +147,14 @@ def _add_calls(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     get.add_argument("id", metavar="ID", help="of the stream")
     for each in (create, join, get):
         each.set_defaults(run=_call)
+    watch = commands.add_parser(
+        "watch",
+        help="tell what happens to a live stream until it is over, one event per line",
+        description="Each line is a revision, the kind of the event, and the event as JSON. Breaks are resumed.",
+    )
+    watch.add_argument("id", metavar="ID", help="of the stream")
+    watch.add_argument("--after", type=int, metavar="REVISION", help="begin after this one; with a snapshot if absent")
+    watch.set_defaults(run=_watch)
 
 
 def _add_token_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

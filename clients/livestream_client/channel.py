@@ -7,7 +7,7 @@ of services that came after this file.
 
 import inspect
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -59,17 +59,34 @@ def open_channel(target: str, *, token: Token | None = None, tls: TlsFiles | Non
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 10_000),
     )
-    interceptors = (_Manners(token),)
+    manners = _Manners(token)
+    interceptors = (_Unary(manners), _Stream(manners))
     if tls is None:
         return grpc.aio.insecure_channel(target, options, interceptors=interceptors)
     return grpc.aio.secure_channel(target, tls.credentials(), options, interceptors=interceptors)
 
 
-class _Manners(grpc.aio.UnaryUnaryClientInterceptor):
+class _Manners:
     """What every call of this client does."""
 
     def __init__(self, token: Token | None) -> None:
         self._token = token
+
+    async def applied(self, given: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
+        """What was given, with our deadline unless it has one, and our token."""
+        method = os.fsdecode(given.method)  # bytes, other than the type stubs say
+        timeout = timeouts().get(method) if given.timeout is None else given.timeout
+        metadata = grpc.aio.Metadata(*(given.metadata or ()))
+        if self._token is not None:
+            asked = self._token if isinstance(self._token, str) else self._token()
+            token = await asked if inspect.isawaitable(asked) else asked
+            metadata.add("authorization", f"Bearer {token.strip()}")  # what comes from a file ends in a line break
+        return grpc.aio.ClientCallDetails(given.method, timeout, metadata, given.credentials, given.wait_for_ready)
+
+
+class _Unary(grpc.aio.UnaryUnaryClientInterceptor):
+    def __init__(self, manners: _Manners) -> None:
+        self._manners = manners
 
     async def intercept_unary_unary(
         self,
@@ -82,20 +99,32 @@ class _Manners(grpc.aio.UnaryUnaryClientInterceptor):
         # Set in the caller's own message: sending that message once more is then the same request, not a second one.
         if getattr(request, "request_id", None) == "":
             request.request_id = str(uuid4())  # type: ignore[attr-defined] # no common type of such messages exists
-        call = await continuation(await self._details(client_call_details), request)
+        call = await continuation(await self._manners.applied(client_call_details), request)
         try:
             await call
         except grpc.aio.AioRpcError as failure:
             raise error_of(failure) from failure
         return call
 
-    async def _details(self, given: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
-        """What was given, with our deadline unless it has one, and our token."""
-        method = os.fsdecode(given.method)  # bytes, other than the type stubs say
-        timeout = timeouts().get(method) if given.timeout is None else given.timeout
-        metadata = grpc.aio.Metadata(*(given.metadata or ()))
-        if self._token is not None:
-            asked = self._token if isinstance(self._token, str) else self._token()
-            token = await asked if inspect.isawaitable(asked) else asked
-            metadata.add("authorization", f"Bearer {token.strip()}")  # what comes from a file ends in a line break
-        return grpc.aio.ClientCallDetails(given.method, timeout, metadata, given.credentials, given.wait_for_ready)
+
+class _Stream(grpc.aio.UnaryStreamClientInterceptor):
+    def __init__(self, manners: _Manners) -> None:
+        self._manners = manners
+
+    async def intercept_unary_stream(
+        self,
+        continuation: Callable[
+            [grpc.aio.ClientCallDetails, Request], Awaitable[grpc.aio.UnaryStreamCall[Request, Response]]
+        ],
+        client_call_details: grpc.aio.ClientCallDetails,
+        request: Request,
+    ) -> AsyncIterator[Response]:
+        return _typed(await continuation(await self._manners.applied(client_call_details), request))
+
+
+async def _typed(call: grpc.aio.UnaryStreamCall[Request, Response]) -> AsyncIterator[Response]:
+    try:
+        async for each in call:
+            yield each
+    except grpc.aio.AioRpcError as failure:
+        raise error_of(failure) from failure

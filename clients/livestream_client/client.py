@@ -1,6 +1,6 @@
 """The service as an object: a method per RPC, in Python's own types."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Self
@@ -21,7 +21,10 @@ from livestream.v1.live_stream_service_pb2_grpc import LiveStreamServiceStub
 from livestream.v1.people_service_pb2 import PutPersonRequest
 from livestream.v1.people_service_pb2_grpc import PeopleServiceStub
 from livestream.v1.user_pb2 import UserSummary
+from livestream.v1.watch_service_pb2 import WatchStreamResponse
+from livestream.v1.watch_service_pb2_grpc import WatchServiceStub
 from livestream_client.channel import TlsFiles, Token, open_channel
+from livestream_client.watching import watch
 
 
 class LiveStreamClient:
@@ -43,6 +46,7 @@ class LiveStreamClient:
         self._streams = LiveStreamServiceStub(self.channel)
         self._people = PeopleServiceStub(self.channel)
         self._access = AccessServiceStub(self.channel)
+        self._watching = WatchServiceStub(self.channel)
 
     async def __aenter__(self) -> Self:
         return self
@@ -114,6 +118,17 @@ class LiveStreamClient:
         """The stream as the person of the token may see it."""
         request = GetStreamRequest(live_stream_id=live_stream_id)
         return (await self._streams.GetStream(request)).live_stream
+
+    def watch_stream(
+        self, live_stream_id: str, resume_after: int | None = None
+    ) -> AsyncGenerator[WatchStreamResponse, None]:
+        """What happens to the stream, as it happens: a snapshot, or what came after the revision `resume_after`.
+
+        Ends when the stream is over. A break is resumed, as often as it takes, at whichever process answers, so that
+        no change is missed or told twice; only what no waiting mends is raised, and a failure of the first attempt.
+        With a token that is a function, a watch outlives its first token.
+        """
+        return watch(self._watching.WatchStream, live_stream_id, resume_after)
 
     async def put_person(self, person: UserSummary, *, updated_at: datetime) -> UserSummary:
         """Record a person (scope `people:write`); answers with the newer record if there is one already."""
