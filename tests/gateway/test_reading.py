@@ -53,7 +53,7 @@ def test_whatever_json_comes_it_is_read_or_refused_in_words(kind: type[Message],
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
         max_leaves=5,
     )
-    names = st.sampled_from([field.json_name for field in kind.DESCRIPTOR.fields])
+    names = st.sampled_from([*(field.json_name for field in kind.DESCRIPTOR.fields), "unknown"])
     body = data.draw(st.dictionaries(names, anything))
     found, wrong = from_json(json.dumps(body), kind)
     assert (found is None) == bool(wrong)

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livestream.v1.access_pb2 import upper_case
+from livestream.v1.access_pb2 import camel_case, inline, upper_case
 from livestream.v1.live_stream_pb2 import Broadcaster, LiveStream, MiniCrowdFunding, ReplayAccess, Role
 from livestream.v1.live_stream_service_pb2 import CreateStreamResponse, JoinStreamResponse
 from livestream.v1.user_pb2 import Media, UserSummary
@@ -94,8 +94,9 @@ def test_only_the_field_that_the_contract_names_becomes_data() -> None:
 def test_an_empty_message_has_every_field(kind: type[Message]) -> None:
     """A client may read any documented field without asking whether it is there."""
     found = json.loads(written(kind()))
-    assert list(found) == [field.json_name for field in kind.DESCRIPTOR.fields]
-    for field in kind.DESCRIPTOR.fields:
+    fields = [each for field in kind.DESCRIPTOR.fields for each in _in_place(field)]
+    assert list(found) == [field.json_name for field in fields]
+    for field in fields:
         if field.has_presence or (field.enum_type and not field.is_repeated):
             assert found[field.json_name] is None
         else:
@@ -114,7 +115,25 @@ def test_any_message_is_written_as_protobufs_own_json_but_for_our_dialect(kind: 
 
 def _translated(theirs: dict[str, Any], message: Descriptor) -> dict[str, Any]:
     """What our dialect makes of protobuf's JSON."""
-    return {field.json_name: _field(theirs.get(field.json_name), field) for field in message.fields}
+    ours: dict[str, Any] = {}
+    for field in message.fields:
+        if field.GetOptions().Extensions[inline]:
+            assert field.message_type
+            absent = json_format.MessageToDict(
+                message_factory.GetMessageClass(field.message_type)(), always_print_fields_with_no_presence=True
+            )
+            ours |= _translated(theirs.get(field.json_name, absent), field.message_type)
+        else:
+            ours[field.json_name] = _field(theirs.get(field.json_name), field)
+    return ours
+
+
+def _in_place(field: FieldDescriptor) -> list[FieldDescriptor]:
+    """The field itself, or what is written in its place."""
+    if not field.GetOptions().Extensions[inline]:
+        return [field]
+    assert field.message_type
+    return [each for inner in field.message_type.fields for each in _in_place(inner)]
 
 
 def _field(value: Any, field: FieldDescriptor) -> Any:
@@ -145,7 +164,10 @@ def _word(value: str, enum: EnumDescriptor) -> str | None:
     if value == words + "UNSPECIFIED":
         return None
     word = value.removeprefix(words)
-    return word if enum.GetOptions().Extensions[upper_case] else word.lower()
+    options = enum.GetOptions().Extensions
+    if options[camel_case]:
+        return word[0].lower() + word.title().replace("_", "")[1:]
+    return word if options[upper_case] else word.lower()
 
 
 @pytest.mark.parametrize("text", ["", "NaN", "Infinity", "1,5", "007", ".5", "5.", '1","x":"', "1\n", "٣"])
