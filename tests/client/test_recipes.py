@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
+import grpc
 import pytest
 from google.protobuf.json_format import Parse
 from google.protobuf.message import Message
@@ -17,10 +18,14 @@ from google.protobuf.message import Message
 from livestream.v1.access_service_pb2 import GrantAccessResponse
 from livestream.v1.live_stream_pb2 import LiveStream, LiveStreamStatus
 from livestream.v1.live_stream_service_pb2 import CreateStreamResponse, GetStreamResponse, JoinStreamResponse
+from livestream.v1.moderation_service_pb2 import CreateBanRequest
+from livestream.v1.moderation_service_pb2_grpc import ModerationServiceStub
 from livestream.v1.people_service_pb2 import PutPersonResponse
+from livestream.v1.reminder_service_pb2 import DueRemindersResponse, SetReminderRequest
+from livestream.v1.reminder_service_pb2_grpc import ReminderServiceStub
 from livestream_client import LiveStreamClient, LiveStreamType, Role
 from tests.support.pictures import jpeg
-from tests.support.world import LiveService
+from tests.support.world import LiveService, metadata
 
 FOLDER = Path(__file__).parents[2] / "clients" / "recipes"
 PROGRAMS = (
@@ -43,6 +48,14 @@ def read(output: str, kind: type[Answer]) -> Answer:
 
 # Recipe: which variables it needs (each named by what the stage below has for it), and what its output must show.
 RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
+    "ban.curl.sh": (
+        {"HTTP": "http", "TOKEN": "ayse", "STREAM_ID": "live", "PERSON_ID": "zeynep's id"},
+        lambda output: data(output)["actionType"] == "BLOCK" and data(output)["reason"] == "spam",
+    ),
+    "bans.curl.sh": (
+        {"HTTP": "http", "TOKEN": "ayse", "PERSON": "jane's name"},
+        lambda output: [each["targetUser"]["username"] for each in data(output)["list"]] == ["jane"],
+    ),
     "create.curl.sh": (
         {"HTTP": "http", "TOKEN": "ayse"},
         lambda output: data(output)["status"] == "preparing" and data(output)["accessType"] == "free",
@@ -62,6 +75,10 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
         lambda output: read(output, LiveStream).price.value == "4.50",
     ),
     "describe.grpcurl.sh": ({"GRPC": "grpc"}, lambda output: "google.type.Decimal price = 4" in output),
+    "due-reminders.grpcurl.sh": (
+        {"GRPC": "grpc", "TOKEN": "ayse reminders:read"},
+        lambda output: any(each.started for each in read(output, DueRemindersResponse).reminders),
+    ),
     "get.buf-curl.sh": (
         {"GRPC": "grpc", "TOKEN": "john", "STREAM_ID": "live"},
         lambda output: read(output, GetStreamResponse).live_stream.status == LiveStreamStatus.LIVE_STREAM_STATUS_ACTIVE,
@@ -108,6 +125,14 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
         lambda output: read(output, PutPersonResponse).person.surname == "Doe",
     ),
     "ready.curl.sh": ({"HTTP": "http"}, lambda output: json.loads(output)["isSuccess"] is True),
+    "remind.curl.sh": (
+        {"HTTP": "http", "TOKEN": "john", "STREAM_ID": "paid"},
+        lambda output: data(output)["mode"] == "BEFORE_START" and data(output)["status"] == "ARMED",
+    ),
+    "unban.curl.sh": (
+        {"HTTP": "http", "TOKEN": "ayse", "BAN_ID": "ban"},
+        lambda output: data(output)["deletedAt"] is not None,
+    ),
     "token-inspect.sh": (
         {"AGORA_TOKEN": "host token", "CHANNEL": "channel", "AGORA_UID": "uid"},
         lambda output: "publish video until" in output,
@@ -128,12 +153,19 @@ async def stage(live_service: LiveService, tmp_path_factory: pytest.TempPathFact
             live_stream_type=LiveStreamType.LIVE_STREAM_TYPE_DUOSELF,
         )
         paid = await client.create_stream(title="Paid", price=Decimal(5), planned_start_date=tomorrow)
+        reminder = SetReminderRequest(live_stream_id=live.id)
+        ban = CreateBanRequest(live_stream_id=paid.id, target_user_id=live_service.person_id("jane"))
+        async with grpc.aio.insecure_channel(live_service.grpc_target) as channel:
+            await ReminderServiceStub(channel).SetReminder(reminder, metadata=metadata("john"))
+            banned = await ModerationServiceStub(channel).CreateBan(ban, metadata=metadata("ayse"))
         host = await client.join_stream(live.id, Role.ROLE_HOST)
     return {
         "http": live_service.http_url,
         "grpc": live_service.grpc_target,
         "live": live.id,
         "paid": paid.id,
+        "ban": banned.ban.id,
+        "jane's name": "jane",
         "tomorrow": f"{tomorrow:%Y-%m-%dT%H:%M:%SZ}",
         "picture": str(photo),
         "host token": host.agora.token,
@@ -141,8 +173,9 @@ async def stage(live_service: LiveService, tmp_path_factory: pytest.TempPathFact
         "uid": str(host.agora.uid),
         "ayse people:write": live_service.token("ayse", "people:write"),
         "ayse access:write": live_service.token("ayse", "access:write"),
+        "ayse reminders:read": live_service.token("ayse", "reminders:read"),
         **{name: live_service.token(name) for name in ("ayse", "mehmet", "john", "jane")},
-        **{f"{name}'s id": live_service.person_id(name) for name in ("mehmet", "john", "jane")},
+        **{f"{name}'s id": live_service.person_id(name) for name in ("mehmet", "john", "jane", "zeynep")},
     }
 
 

@@ -1,5 +1,6 @@
 """Database commands per call: the number of round trips is the speed of the service."""
 
+import secrets
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,7 +13,9 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from livestream.v1.access_service_pb2 import GrantAccessRequest
 from livestream.v1.live_stream_pb2 import ROLE_AUDIENCE, ROLE_HOST, Role
 from livestream.v1.live_stream_service_pb2 import CreateStreamRequest, GetStreamRequest, JoinStreamRequest
-from tests.support.world import IDS, World, metadata, open_world, settings_for
+from livestream.v1.moderation_service_pb2 import CreateBanRequest
+from livestream.v1.moderation_service_pb2_grpc import ModerationServiceStub
+from tests.support.world import IDS, World, metadata, open_world, put_person, settings_for
 
 
 class Counting(CommandListener):
@@ -112,3 +115,17 @@ async def test_a_paid_stream_costs_one_read_more(world: World, counting: Countin
     assert counting.taken() == {"find streams": 1, "insert access_grants": 1}
     await join(world, "john", stream_id, ROLE_AUDIENCE)
     assert counting.taken() == {"find streams": 1, "find access_grants": 1, "insert seats": 1}
+
+
+async def test_a_stream_with_bans_costs_one_read_more(world: World, counting: Counting) -> None:
+    """Who is banned is looked up only where somebody was shut out."""
+    creator = secrets.token_hex(12)
+    await put_person(world.people, creator, "strict")
+    request = CreateStreamRequest(title="t")
+    stream_id = (await world.streams.CreateStream(request, metadata=metadata(creator))).live_stream.id
+    await join(world, creator, stream_id, ROLE_HOST)
+    ban = CreateBanRequest(live_stream_id=stream_id, target_user_id=IDS["jane"])
+    await ModerationServiceStub(world.channel).CreateBan(ban, metadata=metadata(creator))
+    counting.taken()
+    await join(world, "john", stream_id, ROLE_AUDIENCE)
+    assert counting.taken() == {"find streams": 1, "find bans": 1, "insert seats": 1}
