@@ -135,7 +135,9 @@ class Settings(BaseSettings):
         3.0, ge=0, description="How long a stopping process still takes calls, for balancers to notice."
     )
     grace_seconds: float = Field(10.0, ge=0, description="How long calls in flight may take to finish after that.")
-    sweep_seconds: float = Field(10.0, gt=0, description="How often streams are looked at that time has changed.")
+    sweep_seconds: float = Field(
+        10.0, gt=0, description="How often to look for streams that time has changed, and for rankings to count."
+    )
     scheduled_wait_minutes: int = Field(60, ge=1, description="A scheduled stream without a start expires after that.")
     preparing_wait_minutes: int = Field(
         24 * 60, ge=1, description="A stream without a planned start expires that long after its creation."

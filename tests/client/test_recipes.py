@@ -16,13 +16,21 @@ from google.protobuf.json_format import Parse
 from google.protobuf.message import Message
 
 from livestream.v1.access_service_pb2 import GrantAccessResponse
+from livestream.v1.feed_service_pb2 import ListGuestStreamsResponse
 from livestream.v1.live_stream_pb2 import LiveStream, LiveStreamStatus
-from livestream.v1.live_stream_service_pb2 import CreateStreamResponse, GetStreamResponse, JoinStreamResponse
+from livestream.v1.live_stream_service_pb2 import (
+    CancelStreamRequest,
+    CreateStreamResponse,
+    GetStreamResponse,
+    JoinStreamResponse,
+)
+from livestream.v1.live_stream_service_pb2_grpc import LiveStreamServiceStub
 from livestream.v1.moderation_service_pb2 import CreateBanRequest
 from livestream.v1.moderation_service_pb2_grpc import ModerationServiceStub
 from livestream.v1.people_service_pb2 import PutPersonResponse
 from livestream.v1.reminder_service_pb2 import DueRemindersResponse, SetReminderRequest
 from livestream.v1.reminder_service_pb2_grpc import ReminderServiceStub
+from livestream.v1.watch_service_pb2 import WatchStreamResponse
 from livestream_client import LiveStreamClient, LiveStreamType, Role
 from tests.support.pictures import jpeg
 from tests.support.world import LiveService, metadata
@@ -79,6 +87,22 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
         {"GRPC": "grpc", "TOKEN": "ayse reminders:read"},
         lambda output: any(each.started for each in read(output, DueRemindersResponse).reminders),
     ),
+    "follow.curl.sh": (
+        {"HTTP": "http", "TOKEN": "john", "STREAM_ID": "over"},
+        lambda output: output.startswith("retry: 1000\nid: 1\nevent: snapshot\ndata: {") and output.endswith("}\n\n"),
+    ),
+    "follow.grpcurl.sh": (
+        {"GRPC": "grpc", "TOKEN": "john", "STREAM_ID": "over"},
+        lambda output: read(output, WatchStreamResponse).snapshot.live_stream.title == "Called off",
+    ),
+    "follow.livestream.sh": (
+        {"GRPC": "grpc", "TOKEN": "john", "STREAM_ID": "over"},
+        lambda output: output.startswith("1 snapshot {") and output.count("\n") == 1,
+    ),
+    "for-you.curl.sh": (
+        {"HTTP": "http", "TOKEN": "ayse"},
+        lambda output: data(output)["list"] == [] and data(output)["pagination"]["totalItems"] == 0,
+    ),
     "get.buf-curl.sh": (
         {"GRPC": "grpc", "TOKEN": "john", "STREAM_ID": "live"},
         lambda output: read(output, GetStreamResponse).live_stream.status == LiveStreamStatus.LIVE_STREAM_STATUS_ACTIVE,
@@ -94,6 +118,13 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
     "grant-access.grpcurl.sh": (
         {"GRPC": "grpc", "TOKEN": "ayse access:write", "STREAM_ID": "paid", "PERSON_ID": "john's id"},
         lambda output: read(output, GrantAccessResponse).HasField("granted_at"),
+    ),
+    "guest-streams.grpcurl.sh": (
+        {"GRPC": "grpc", "TOKEN": "mehmet", "CURSOR": "no cursor"},
+        lambda output: (
+            [each.role for each in read(output, ListGuestStreamsResponse).page.list if each.title == "Live"]
+            == [Role.ROLE_GUEST]
+        ),
     ),
     "health.grpcurl.sh": ({"GRPC": "grpc"}, lambda output: json.loads(output) == {"status": "SERVING"}),
     "join-as-creator.curl.sh": (
@@ -120,6 +151,10 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
         {"GRPC": "grpc"},
         lambda output: {"livestream.v1.LiveStreamService", "grpc.health.v1.Health"} <= set(output.split()),
     ),
+    "live-now.curl.sh": (
+        {"HTTP": "http"},
+        lambda output: "Live" in [each["title"] for each in data(output)["list"]],
+    ),
     "put-person.grpcurl.sh": (
         {"GRPC": "grpc", "TOKEN": "ayse people:write", "PERSON_ID": "jane's id"},
         lambda output: read(output, PutPersonResponse).person.surname == "Doe",
@@ -132,6 +167,10 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
     "unban.curl.sh": (
         {"HTTP": "http", "TOKEN": "ayse", "BAN_ID": "ban"},
         lambda output: data(output)["deletedAt"] is not None,
+    ),
+    "upcoming.curl.sh": (
+        {"HTTP": "http", "PERSON_ID": "mehmet's id"},
+        lambda output: [each["isReminderActive"] for each in data(output) if each["status"] == "active"] == [None],
     ),
     "token-inspect.sh": (
         {"AGORA_TOKEN": "host token", "CHANNEL": "channel", "AGORA_UID": "uid"},
@@ -159,13 +198,17 @@ async def stage(live_service: LiveService, tmp_path_factory: pytest.TempPathFact
             await ReminderServiceStub(channel).SetReminder(reminder, metadata=metadata("john"))
             banned = await ModerationServiceStub(channel).CreateBan(ban, metadata=metadata("ayse"))
         host = await client.join_stream(live.id, Role.ROLE_HOST)
+        over = await client.create_stream(title="Called off")
+        await LiveStreamServiceStub(client.channel).CancelStream(CancelStreamRequest(live_stream_id=over.id))
     return {
         "http": live_service.http_url,
         "grpc": live_service.grpc_target,
         "live": live.id,
         "paid": paid.id,
         "ban": banned.ban.id,
+        "over": over.id,
         "jane's name": "jane",
+        "no cursor": "",
         "tomorrow": f"{tomorrow:%Y-%m-%dT%H:%M:%SZ}",
         "picture": str(photo),
         "host token": host.agora.token,

@@ -8,7 +8,7 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from livestream.v1.people_service_pb2 import PutPersonRequest
+from livestream.v1.people_service_pb2 import PersonProfile, PutPersonRequest
 from livestream.v1.user_pb2 import Media, UserSummary
 from tests.support.failures import failure
 from tests.support.world import World, metadata
@@ -63,6 +63,36 @@ async def test_a_wrong_profile_is_refused_by_field(world: World, fields: dict[st
     refused = await failure(put(world, person(**fields), 1_735_000_000))
     assert refused.code == grpc.StatusCode.INVALID_ARGUMENT
     assert violated in [each.field for each in refused.violations]
+
+
+@pytest.mark.parametrize(
+    ("profile", "violated"),
+    [
+        (PersonProfile(expertise="rm -rf"), "profile.expertise"),
+        (PersonProfile(followers_count=-1), "profile.followers_count"),
+        (PersonProfile(following_count=-1), "profile.following_count"),
+        (PersonProfile(interests=["music", "Über"]), "profile.interests[1]"),
+        (PersonProfile(interests=["music"] * 51), "profile.interests"),
+    ],
+)
+async def test_a_wrong_interest_or_count_is_refused_by_field(
+    world: World, profile: PersonProfile, violated: str
+) -> None:
+    """An interest that no stream can have would silently select nothing."""
+    request = PutPersonRequest(person=person(), profile=profile, updated_at=Timestamp(seconds=1_735_000_000))
+    refused = await failure(world.people.PutPerson(request, metadata=SERVICE))
+    assert [each.field for each in refused.violations] == [violated]
+
+
+async def test_a_profile_comes_and_goes_with_its_person(world: World) -> None:
+    """Interests that were taken back must not select streams any more, and zero followers are not unknown followers."""
+    who = person()
+    profile = PersonProfile(followers_count=0, expertise="musician", interests=["music", "sports"])
+    for at, sent in ((1_735_000_000, profile), (1_735_000_001, PersonProfile(following_count=7))):
+        request = PutPersonRequest(person=who, profile=sent, updated_at=Timestamp(seconds=at))
+        assert (await world.people.PutPerson(request, metadata=SERVICE)).profile == sent
+    stale = PutPersonRequest(person=who, profile=profile, updated_at=Timestamp(seconds=1))
+    assert (await world.people.PutPerson(stale, metadata=SERVICE)).profile == PersonProfile(following_count=7)
 
 
 @pytest.mark.parametrize("at", [0, -1, 4_000_000_000])

@@ -13,7 +13,9 @@ BASE = "http://127.0.0.1:8080/media"
 
 def test_five_people_with_full_profiles_and_lasting_ids(tmp_path: Path) -> None:
     """Lines pasted yesterday name these people, and a reader of the answers should see every field filled."""
-    people = [each.person for each in demo_people(tmp_path, BASE)]
+    demo = demo_people(tmp_path, BASE)
+    people = [each.person for each in demo]
+    assert all(each.profile.expertise and each.profile.interests for each in demo)
     assert [each.username for each in people] == ["ayse", "mehmet", "john", "jane", "zeynep"]
     assert [each.id for each in people] == [f"6774fe2091c3a5d27b40e10{number}" for number in range(1, 6)]
     ids = [each.id for each in people] + [each.profile_photo.id for each in people]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from livestream.v1.people_service_pb2 import PutPersonRequest
+from livestream.v1.people_service_pb2 import PersonProfile, PutPersonRequest
 from livestream.v1.user_pb2 import Media, UserSummary
 from livestream_run.dev.pictures import PORTRAIT_EDGE, Colours, encoded, portrait
 
@@ -25,12 +25,21 @@ class DemoPerson:
     surname: str
     photo_id: str
     colours: Colours
+    expertise: str
+    interests: tuple[str, ...]
 
 
 # Initials stay within ASCII: the font that Pillow brings has no other letters.
 PEOPLE = (
     DemoPerson(
-        "6774fe2091c3a5d27b40e101", "ayse", "Ayşe", "Demir", "6774fe2091c3a5d27b40f101", Colours("#7f5af0", "#e45c9c")
+        "6774fe2091c3a5d27b40e101",
+        "ayse",
+        "Ayşe",
+        "Demir",
+        "6774fe2091c3a5d27b40f101",
+        Colours("#7f5af0", "#e45c9c"),
+        "musician",
+        ("music", "cooking"),
     ),
     DemoPerson(
         "6774fe2091c3a5d27b40e102",
@@ -39,12 +48,28 @@ PEOPLE = (
         "Güneş",
         "6774fe2091c3a5d27b40f102",
         Colours("#0f8b8d", "#1b4965"),
+        "chef",
+        ("cooking", "music"),
     ),
     DemoPerson(
-        "6774fe2091c3a5d27b40e103", "john", "John", "Miller", "6774fe2091c3a5d27b40f103", Colours("#f28f3b", "#c8553d")
+        "6774fe2091c3a5d27b40e103",
+        "john",
+        "John",
+        "Miller",
+        "6774fe2091c3a5d27b40f103",
+        Colours("#f28f3b", "#c8553d"),
+        "trainer",
+        ("sports", "music"),
     ),
     DemoPerson(
-        "6774fe2091c3a5d27b40e104", "jane", "Jane", "Cooper", "6774fe2091c3a5d27b40f104", Colours("#3a86ff", "#3d348b")
+        "6774fe2091c3a5d27b40e104",
+        "jane",
+        "Jane",
+        "Cooper",
+        "6774fe2091c3a5d27b40f104",
+        Colours("#3a86ff", "#3d348b"),
+        "photographer",
+        ("photography", "travel"),
     ),
     DemoPerson(
         "6774fe2091c3a5d27b40e105",
@@ -53,6 +78,8 @@ PEOPLE = (
         "Akgün",
         "6774fe2091c3a5d27b40f105",
         Colours("#57a773", "#1f6f54"),
+        "gamer",
+        ("games", "music", "sports"),
     ),
 )
 
@@ -74,6 +101,7 @@ def demo_people(media_directory: Path, media_base_url: str) -> list[PutPersonReq
                 profile_photo=_photo(person, media_directory, media_base_url),
                 availability_status="available",
             ),
+            profile=PersonProfile(expertise=person.expertise, interests=person.interests),
             updated_at=updated_at,
         )
         for person in PEOPLE
