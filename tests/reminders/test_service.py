@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from bson import ObjectId
 from pydantic import SecretStr
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
@@ -455,3 +456,22 @@ async def test_a_batch_costs_the_same_commands_whatever_its_length(
                 "insert reminder_batches",
                 "update reminders",
             ]
+
+
+async def test_a_late_wish_keeps_its_stream_from_being_forgotten(
+    world: World, stub: ReminderServiceStub, creator: str, database: mongo.Database
+) -> None:
+    """A taker that saw no reminder must not put out the mark of one that was written after it looked."""
+    stream_id, streams = await announced(world, creator), Streams(database, LIMITS)
+    await remind(stub, "john", stream_id)
+    (before,) = await database["streams"].distinct("reminders", {"_id": ObjectId(stream_id)})
+    await remind(stub, "jane", stream_id)
+    await start(world, creator, stream_id)
+    seen = (await streams.with_reminders(500))[stream_id]
+    assert seen == str(before), "a crowd that asks before the start writes to the stream once"
+    await streams.expect_reminders(stream_id)
+    await streams.forget_reminders(stream_id, seen)
+    marks = await streams.with_reminders(500)
+    assert marks.get(stream_id) not in (None, seen)
+    await streams.forget_reminders(stream_id, marks[stream_id])
+    assert stream_id not in await streams.with_reminders(500)
