@@ -8,6 +8,12 @@ import pytest
 
 from livestream.v1 import feed_service_pb2 as rpc
 from livestream.v1.live_stream_pb2 import Role
+from livestream.v1.live_stream_service_pb2 import (
+    CreateStreamRequest,
+    DeleteStreamRequest,
+    EndStreamRequest,
+    JoinStreamRequest,
+)
 from livestream_server.streams.model import Status, StreamType
 from tests.feeds.conftest import NOW, Stage
 from tests.support.failures import failure
@@ -389,3 +395,32 @@ async def test_the_lists_of_a_stranger_are_not_found(feeds: Any, name: str, kind
     assert (await failure(call(getattr(feeds, name), kind(user_id=NOBODY), None))).reason == "PERSON_NOT_FOUND"
     refused = await failure(call(getattr(feeds, name), kind(user_id="x"), None))
     assert [each.field for each in refused.violations] == ["user_id"]
+
+
+async def test_what_people_do_is_in_the_lists(stage: Stage, feeds: Any, world: World) -> None:
+    """The other rooms write what this one reads: a renamed field would empty the lists without a sound."""
+    create = CreateStreamRequest(
+        title="t", guests=[MEHMET], live_stream_type="LIVE_STREAM_TYPE_DUOSELF", interest="music"
+    )
+    stream = (await call(world.streams.CreateStream, create)).live_stream.id
+    for who, role in (("ayse", Role.ROLE_HOST), ("john", Role.ROLE_AUDIENCE)):
+        await call(world.streams.JoinStream, JoinStreamRequest(live_stream_id=stream, role=role), who)
+    await stage.likes("john", "music")
+    await stage.rank()
+    assert ids((await call(feeds.ListFeaturedStreams, rpc.ListFeaturedStreamsRequest(), None)).streams) == [stream]
+    creators = (await call(feeds.ListMostWatchedCreators, rpc.ListMostWatchedCreatorsRequest(), None)).creators
+    assert [each.id for each in creators] == [AYSE]
+    for_you = rpc.ListStreamsForYouRequest(selection=rpc.SELECTION_LIVE)
+    assert ids((await call(feeds.ListStreamsForYou, for_you, "john")).page.list) == [stream]
+    assert ids((await call(feeds.ListGuestStreams, rpc.ListGuestStreamsRequest(), "mehmet")).page.list) == [stream]
+    assert (await call(feeds.GetMyActiveStream, rpc.GetMyActiveStreamRequest())).live_stream.id == stream
+
+    world.clock.now = NOW + HOUR
+    await call(world.streams.EndStream, EndStreamRequest(live_stream_id=stream))
+    assert ids((await call(feeds.ListMyPastStreams, rpc.ListMyPastStreamsRequest())).streams) == [stream]
+    watched = (await call(feeds.ListMyWatchedStreams, rpc.ListMyWatchedStreamsRequest(), "john")).page
+    assert [(each.id, each.role) for each in watched.list] == [(stream, Role.ROLE_AUDIENCE)]
+    await call(world.streams.DeleteStream, DeleteStreamRequest(live_stream_id=stream))
+    watched = (await call(feeds.ListMyWatchedStreams, rpc.ListMyWatchedStreamsRequest(), "john")).page
+    assert watched.pagination.total_items == 0
+    assert not (await call(feeds.ListStreams, rpc.ListStreamsRequest())).streams
