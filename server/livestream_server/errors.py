@@ -129,7 +129,7 @@ class TooSlow(Exhausted):
     reason = "WATCHER_TOO_SLOW"
 
     def __init__(self, last: int) -> None:
-        """`last` is the id of the last answer that was sent, from which the caller can resume."""
+        """`last` is the id of the last answer that was surely taken. The one after it may still be on its way."""
         super().__init__("the answers were not read as fast as they came; resume after the last one", last=str(last))
 
 

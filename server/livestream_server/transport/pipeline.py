@@ -118,21 +118,24 @@ class _Pipeline:
             call = self._begun(endpoint.method, context)
             since = endpoint.observer.started()
             code, reason, cause = grpc.StatusCode.CANCELLED, "", None
+            failure: ServiceError | None = None
+            response = None
             try:
                 response = await run(endpoint, request, context, call)
+                code = grpc.StatusCode.OK
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets words of ours
                 failure = self._explained(error) or Internal()
                 code, reason = code_of(type(failure)), failure.reason
                 cause = failure.cause if isinstance(failure, Unauthenticated) else None
                 if isinstance(failure, Internal):
                     endpoint.observer.failed_unexpectedly(call, error)
-                await _abort(context, failure, call)
-            else:
-                code = grpc.StatusCode.OK
-                context.set_trailing_metadata((("x-request-id", call.request_id),))
-                return response
             finally:
                 endpoint.observer.finished(call, since, code, reason, cause)
+            if failure:
+                # Last of all: a caller who does not read takes the status when they read again, if ever.
+                await _abort(context, failure, call)
+            context.set_trailing_metadata((("x-request-id", call.request_id),))
+            return response
 
         return answer
 

@@ -1,0 +1,225 @@
+"""One feed for all watchers of a process, with a bell and journals that do what the test says."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import pytest
+
+from livestream_server.errors import NotFound
+from livestream_server.transport.values import utc_now
+from livestream_server.watch import feed as feed_module
+from livestream_server.watch.feed import Feed
+from livestream_server.watch.store import Ring
+from tests.promises.calls import until
+from tests.watch.test_watcher import Paper
+
+
+class Nothing(NotFound):
+    reason = "TEST_NOTHING"
+
+    def __init__(self) -> None:
+        super().__init__("nothing")
+
+
+class Fakes:
+    """Journals, audience, bans and bell in one."""
+
+    def __init__(self) -> None:
+        self.papers: dict[str, Paper] = {"a": Paper(0), "b": Paper(0)}
+        self.viewers: dict[str, int] = {}
+        self.banned: dict[str, dict[str, str]] = {}
+        self.reads: Counter[str] = Counter()
+        self.counted: list[list[str]] = []
+        self.bells = 0
+        self.broken = False
+        self.reading = asyncio.Event()
+        self.reading.set()
+        self._rings: asyncio.Queue[Ring | Exception] = asyncio.Queue()
+
+    async def read(self, stream_id: str) -> Paper:
+        self.reads[stream_id] += 1
+        found = self.papers.get(stream_id)
+        await self.reading.wait()
+        if self.broken:
+            raise OSError
+        if found is None:
+            raise Nothing
+        return found
+
+    async def counts(self, stream_ids: Collection[str], now: datetime) -> Mapping[str, int]:
+        self.counted.append(sorted(stream_ids))
+        return {each: self.viewers[each] for each in stream_ids if each in self.viewers}
+
+    async def actions(self, stream_id: str) -> Mapping[str, str]:
+        return self.banned.get(stream_id, {})
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[AsyncIterator[Ring]]:
+        self.bells += 1
+        yield self._ringing()
+
+    async def _ringing(self) -> AsyncIterator[Ring]:
+        while True:
+            ring = await self._rings.get()
+            if isinstance(ring, Exception):
+                raise ring
+            yield ring
+
+    def ring(self, stream_id: str | None, *, bans: bool = False) -> None:
+        self._rings.put_nowait(Ring(stream_id, bans))
+
+    def break_bell(self) -> None:
+        self._rings.put_nowait(ConnectionError())
+
+
+@pytest.fixture
+def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
+    monkeypatch.setattr(feed_module, "LEVELS_EVERY", 0.02)
+    monkeypatch.setattr(feed_module, "LOOK_AGAIN_EVERY", 1_000_000)
+    monkeypatch.setattr(feed_module, "RETRY_AFTER", 0.01)
+    return Fakes()
+
+
+@pytest.fixture
+async def feed(fakes: Fakes) -> AsyncIterator[Feed]:
+    feed = Feed(fakes, fakes, fakes, fakes, utc_now)
+    tasks = [asyncio.create_task(each) for each in feed.work()]
+    yield feed
+    for each in tasks:
+        each.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def revision(topic: feed_module.Topic) -> int:
+    return topic.now()[1].revision
+
+
+async def test_a_ring_lets_the_stream_be_read_and_wakes_its_watchers(feed: Feed, fakes: Fakes) -> None:
+    """The bell says where to look; what has happened stands in the journal."""
+    async with feed.watching("a") as a, feed.watching("b") as b:
+        moved, untouched = a.now()[0], b.now()[0]
+        fakes.papers["a"] = Paper(1)
+        fakes.ring("a")
+        async with asyncio.timeout(5):
+            await moved.wait()
+        assert (revision(a), revision(b)) == (1, 0)
+        assert not untouched.is_set()
+
+
+async def test_all_watchers_share_a_reading_that_began_after_they_asked(feed: Feed, fakes: Fakes) -> None:
+    """Five hundred who come back at once must not read five hundred times, nor get what was read before they came."""
+    fakes.reading.clear()
+    async with asyncio.TaskGroup() as group:
+        watchers = [group.create_task(_revision_seen(feed)) for _ in range(500)]
+        await until(lambda: fakes.reads["a"] == 1)
+        fakes.papers["a"] = Paper(1)
+        fakes.reading.set()
+    first, *others = [each.result() for each in watchers]
+    assert first in (0, 1)
+    assert set(others) == {1}
+    assert fakes.reads["a"] <= 3  # with the one that the bell asks for when it is first heard
+
+
+async def _revision_seen(feed: Feed) -> int:
+    async with feed.watching("a") as topic:
+        return revision(topic)
+
+
+async def test_a_bell_that_broke_is_heard_again_and_nothing_was_missed(feed: Feed, fakes: Fakes) -> None:
+    """While the database's primary changes nobody rings, and yet the stream goes on."""
+    async with feed.watching("a") as a:
+        await until(lambda: fakes.bells == 1)
+        fakes.papers["a"] = Paper(2)
+        fakes.break_bell()
+        await until(lambda: revision(a) == 2)
+        assert fakes.bells == 2
+
+
+async def test_a_reading_that_failed_is_tried_again(feed: Feed, fakes: Fakes) -> None:
+    """The ring was heard once; it must not be forgotten."""
+    async with feed.watching("a") as a:
+        await until(lambda: fakes.reads["a"] > 1)
+        fakes.papers["a"] = Paper(1)
+        fakes.broken = True
+        fakes.ring("a")
+        before = fakes.reads["a"]
+        await until(lambda: fakes.reads["a"] > before)
+        assert revision(a) == 0
+        fakes.broken = False
+        await until(lambda: revision(a) == 1)
+
+
+async def test_a_silent_bell_is_a_delay_only(feed: Feed, fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever swallows a ring, the stream is looked at again."""
+    async with feed.watching("a") as a:
+        fakes.papers["a"] = Paper(1)
+        monkeypatch.setattr(feed_module, "LOOK_AGAIN_EVERY", 1)
+        await until(lambda: revision(a) == 1)
+
+
+async def test_what_is_older_is_never_told(feed: Feed, fakes: Fakes) -> None:
+    """A member of the database that lags behind may answer a later reading."""
+    fakes.papers["a"] = Paper(5)
+    async with feed.watching("a") as a:
+        fakes.papers["a"] = Paper(4)
+        before = fakes.reads["a"]
+        fakes.ring("a")
+        await until(lambda: fakes.reads["a"] > before)
+        await asyncio.sleep(0)
+        assert revision(a) == 5
+
+
+async def test_levels_are_there_from_the_first_and_change_with_time(feed: Feed, fakes: Fakes) -> None:
+    """A snapshot without the count would be followed by it at once."""
+    fakes.viewers["a"] = 57
+    fakes.banned["a"] = {"jane": "block"}
+    async with feed.watching("a") as a:
+        assert (a.now()[2].viewers, a.now()[2].bans) == (57, {"jane": "block"})
+        fakes.viewers["a"] = 58
+        await until(lambda: a.now()[2].viewers == 58)
+        assert a.now()[2].bans == {"jane": "block"}
+
+
+@pytest.mark.parametrize("names_its_stream", [True, False])
+async def test_bans_are_read_when_one_is_made_or_lifted(feed: Feed, fakes: Fakes, names_its_stream: bool) -> None:
+    """They are rare, so nobody asks for them every second."""
+    async with feed.watching("a") as a:
+        fakes.banned["a"] = {"jane": "chat_only"}
+        fakes.ring("a" if names_its_stream else None, bans=True)
+        await until(lambda: a.now()[2].bans == {"jane": "chat_only"})
+
+
+async def test_all_streams_are_counted_together_and_only_while_they_are_active(feed: Feed, fakes: Fakes) -> None:
+    """A thousand watched streams are one question to the database."""
+    fakes.papers["c"] = Paper(0, active=False)
+    async with feed.watching("a"), feed.watching("b"), feed.watching("c"):
+        fakes.counted.clear()
+        await until(lambda: len(fakes.counted) > 2)
+    assert fakes.counted[:3] == [["a", "b"]] * 3
+
+
+async def test_a_stream_that_nobody_watches_is_forgotten(feed: Feed, fakes: Fakes) -> None:
+    """Memory and work must follow the watchers, not the streams that were ever watched."""
+    async with feed.watching("a"):
+        async with feed.watching("a"):
+            pass
+        assert set(feed._topics) == {"a"}
+    with pytest.raises(Nothing):
+        async with feed.watching("unknown"):
+            pass
+    assert feed._topics == {}
+
+
+async def test_the_bell_is_silent_while_nobody_watches(feed: Feed, fakes: Fakes) -> None:
+    """Each listener costs the database some work for every write of the whole service."""
+    await asyncio.sleep(0.05)
+    assert fakes.bells == 0
+    async with feed.watching("a"):
+        await until(lambda: fakes.bells == 1)
+    fakes.ring("b")
+    await until(lambda: not feed._wanted.is_set())
+    async with feed.watching("a"):
+        await until(lambda: fakes.bells == 2)

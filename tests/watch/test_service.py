@@ -1,0 +1,428 @@
+"""Watching through a real channel, on the real store."""
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from prometheus_client import REGISTRY
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from livestream.v1.live_stream_pb2 import (
+    END_REASON_HOST,
+    LIVE_STREAM_STATUS_ACTIVE,
+    LIVE_STREAM_STATUS_CANCELLED_BY_HOST,
+    LIVE_STREAM_STATUS_ENDED,
+    LIVE_STREAM_STATUS_PREPARING,
+    ROLE_AUDIENCE,
+    ROLE_HOST,
+    LiveStream,
+    Role,
+)
+from livestream.v1.live_stream_service_pb2 import (
+    CancelStreamRequest,
+    CreateStreamRequest,
+    DeleteStreamRequest,
+    EndStreamRequest,
+    GetStreamRequest,
+    JoinStreamRequest,
+    LeaveStreamRequest,
+)
+from livestream.v1.moderation_service_pb2 import (
+    BAN_ACTION_TYPE_CHAT_ONLY,
+    BAN_ACTION_TYPE_UNSPECIFIED,
+    CreateBanRequest,
+    DeleteBanRequest,
+)
+from livestream.v1.moderation_service_pb2_grpc import ModerationServiceStub
+from livestream.v1.watch_service_pb2 import WatchStreamRequest, WatchStreamResponse
+from livestream.v1.watch_service_pb2_grpc import WatchServiceStub
+from livestream_server.auth.minting import mint
+from livestream_server.mongo import client as mongo
+from livestream_server.settings import JwtSettings, MongoSettings
+from livestream_server.streams.model import Stream
+from livestream_server.streams.store import Streams
+from tests.promises.calls import until
+from tests.streams.test_life import LIMITS
+from tests.support.failures import Failure, failure
+from tests.support.world import AUDIENCE, IDS, ISSUER, JWT_SECRET, World, metadata, open_world, put_person, settings_for
+
+WATCH = {"grpc_type": "server_stream", "grpc_service": "livestream.v1.WatchService", "grpc_method": "WatchStream"}
+
+
+@pytest.fixture(scope="module")
+def another(mongo_uri: str, database_name: str, media: Path) -> Callable[..., AbstractAsyncContextManager[World]]:
+    """Opens a further service on the same database, with other settings."""
+    return lambda **changes: open_world(settings_for(mongo_uri, database_name, media, **changes))
+
+
+@pytest.fixture
+async def streams(mongo_uri: str, database_name: str) -> AsyncIterator[Streams]:
+    settings = MongoSettings(uri=SecretStr(mongo_uri), database=database_name)
+    async with mongo.connect(settings) as client:
+        yield Streams(mongo.database(client, settings), LIMITS)
+
+
+@pytest.fixture
+async def creator(world: World) -> str:
+    user_id = secrets.token_hex(12)
+    await put_person(world.people, user_id, f"creator-{user_id[:6]}")
+    return user_id
+
+
+@pytest.fixture
+async def stream(world: World, creator: str) -> LiveStream:
+    request = CreateStreamRequest(title="t")
+    return (await world.streams.CreateStream(request, metadata=metadata(creator))).live_stream
+
+
+async def join(world: World, who: str, stream: LiveStream, role: Role.ValueType) -> None:
+    await world.streams.JoinStream(JoinStreamRequest(live_stream_id=stream.id, role=role), metadata=metadata(who))
+
+
+async def end(world: World, who: str, stream: LiveStream) -> None:
+    await world.streams.EndStream(EndStreamRequest(live_stream_id=stream.id), metadata=metadata(who))
+
+
+class Watch:
+    """A call whose answers are read one by one, with a limit for the patience."""
+
+    def __init__(self, call: Any) -> None:
+        self.call = call
+        self._answers = aiter(call)
+
+    async def next(self) -> WatchStreamResponse:
+        async with asyncio.timeout(10):
+            answer: WatchStreamResponse = await anext(self._answers)
+        return answer
+
+    async def next_change(self) -> WatchStreamResponse:
+        while (answer := await self.next()).WhichOneof("event") not in ("state", "broadcaster", "deletion"):
+            pass
+        return answer
+
+    async def rest(self) -> tuple[list[WatchStreamResponse], grpc.StatusCode]:
+        """What comes until the end, and how that is."""
+        answers = []
+        async with asyncio.timeout(20):
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                async for each in self._answers:
+                    answers.append(each)  # noqa: PERF401 - kept when it fails
+            return answers, await self.call.code()
+
+    async def failure(self) -> Failure:
+        """How it fails, whatever comes before that."""
+
+        async def read() -> None:
+            async for _ in self._answers:
+                pass
+
+        async with asyncio.timeout(20):
+            return await failure(read())
+
+
+OVER: tuple[list[WatchStreamResponse], grpc.StatusCode] = ([], grpc.StatusCode.OK)
+
+
+def watch(world: World, who: str, stream: LiveStream, after: int | None = None, **options: Any) -> Watch:
+    options.setdefault("metadata", metadata(who))
+    request = WatchStreamRequest(live_stream_id=stream.id, resume_after=after)
+    return Watch(WatchServiceStub(world.channel).WatchStream(request, **options))
+
+
+async def test_a_watcher_sees_a_life_from_the_announcement_to_the_end(
+    world: World, creator: str, stream: LiveStream
+) -> None:
+    """What the whole room is for: no polling, no webhook, and then it ends by itself."""
+    seen = watch(world, "john", stream)
+    first = await seen.next()
+    got = await world.streams.GetStream(GetStreamRequest(live_stream_id=stream.id), metadata=metadata("john"))
+    assert (first.revision, first.snapshot.live_stream) == (0, got.live_stream)
+    assert first.snapshot.live_stream.status == LIVE_STREAM_STATUS_PREPARING
+
+    await join(world, creator, stream, ROLE_HOST)
+    started, entered = await seen.next(), await seen.next()
+    assert (started.revision, started.state.status) == (1, LIVE_STREAM_STATUS_ACTIVE)
+    assert (entered.revision, entered.broadcaster.user) == (2, creator)
+    assert (entered.broadcaster.role, entered.broadcaster.has_joined) == (ROLE_HOST, True)
+
+    await join(world, "jane", stream, ROLE_AUDIENCE)
+    counted = await seen.next()
+    assert (counted.revision, counted.viewers.viewer_count) == (2, 1)
+    leaving = LeaveStreamRequest(live_stream_id=stream.id, role=ROLE_AUDIENCE)
+    await world.streams.LeaveStream(leaving, metadata=metadata("jane"))
+    assert (await seen.next()).viewers.viewer_count == 0
+
+    await end(world, creator, stream)
+    ended = await seen.next()
+    assert (ended.revision, ended.state.status, ended.state.end_reason) == (
+        3,
+        LIVE_STREAM_STATUS_ENDED,
+        END_REASON_HOST,
+    )
+    assert await seen.rest() == OVER
+
+
+async def test_after_a_change_a_new_snapshot_is_what_the_changes_said(
+    world: World, creator: str, stream: LiveStream
+) -> None:
+    """Whoever resumes and whoever begins anew must see the same stream."""
+    await join(world, creator, stream, ROLE_HOST)
+    snapshot = (await watch(world, "john", stream).next()).snapshot.live_stream
+    seen = watch(world, "john", stream, after=0)
+    started, entered = await seen.next(), await seen.next()
+    assert started.state.status == snapshot.status
+    assert started.state.changed_at == snapshot.started_at
+    assert entered.broadcaster.uid == snapshot.broadcasters[0].uid
+    assert entered.broadcaster.has_joined == snapshot.broadcasters[0].has_joined
+
+
+async def test_a_stream_that_is_over_is_told_and_ends(world: World, creator: str, stream: LiveStream) -> None:
+    """To whoever comes late: the last state; to whoever has seen the end: nothing more, and no error."""
+    request = CancelStreamRequest(live_stream_id=stream.id)
+    await world.streams.CancelStream(request, metadata=metadata(creator))
+    late = watch(world, "john", stream)
+    assert (await late.next()).snapshot.live_stream.status == LIVE_STREAM_STATUS_CANCELLED_BY_HOST
+    assert await late.rest() == OVER
+    assert await watch(world, "john", stream, after=1).rest() == OVER
+
+
+async def test_a_deletion_ends_watching(world: World, creator: str, stream: LiveStream) -> None:
+    """A deleted stream is absent from every answer afterwards."""
+    seen = watch(world, "john", stream)
+    await seen.next()
+    request = DeleteStreamRequest(live_stream_id=stream.id)
+    await world.streams.DeleteStream(request, metadata=metadata(creator))
+    told = await seen.next_change()
+    assert told.deletion.HasField("deleted_at")
+    assert await seen.rest() == OVER
+    for after in (None, 0, told.revision):
+        refused = await watch(world, "john", stream, after).failure()
+        assert (refused.code, refused.reason) == (grpc.StatusCode.NOT_FOUND, "STREAM_NOT_FOUND")
+
+
+async def test_watching_takes_what_reading_takes(world: World, stream: LiveStream) -> None:
+    """Nobody may see by watching what they may not see by asking."""
+    nobody = await watch(world, "", stream, metadata=()).failure()
+    stranger = await watch(world, "f" * 24, stream).failure()
+    unknown = await watch(world, "john", LiveStream(id="0" * 24)).failure()
+    malformed = await watch(world, "john", LiveStream(id="x")).failure()
+    assert [each.code.name for each in (nobody, stranger, unknown, malformed)] == [
+        "UNAUTHENTICATED",
+        "PERMISSION_DENIED",
+        "NOT_FOUND",
+        "INVALID_ARGUMENT",
+    ]
+    assert stranger.reason == "REGISTRATION_INCOMPLETE"
+    resumed = await watch(world, "f" * 24, stream, after=0).failure()
+    assert resumed.reason == "REGISTRATION_INCOMPLETE"
+
+
+async def test_a_break_is_resumed_at_another_process_without_gap_or_repeat(
+    world: World, another: Any, streams: Streams, creator: str, stream: LiveStream
+) -> None:
+    """A revision means the same everywhere, for it stands in the stream's own document."""
+    await join(world, creator, stream, ROLE_HOST)
+    async with another() as other:
+        worlds = [world, other]
+        seen: list[int] = []
+        for turn in range(4):
+            watching = watch(worlds[turn % 2], "john", stream, after=seen[-1] if seen else 0)
+            while len(seen) < 10 * (turn + 1):
+                if len(seen) % 5 == 2:
+                    await changed(streams, stream, 5)
+                seen.append((await watching.next_change()).revision)
+            watching.call.cancel()
+            await changed(streams, stream, 2)
+    assert seen == list(range(1, 41))
+
+
+async def changed(streams: Streams, stream: LiveStream, times: int) -> Stream:
+    """Change the stream, as a host who enters again and again would."""
+    found = await streams.get(stream.id)
+    for _ in range(times):
+        assert await streams.enter(found, 0, found.updated_at)
+    return found
+
+
+@pytest.mark.parametrize("after", [1, 1_000_000])
+async def test_a_revision_that_leads_nowhere_begins_with_a_snapshot(
+    world: World, streams: Streams, creator: str, stream: LiveStream, after: int
+) -> None:
+    """Too old to be kept, or from another time: a fresh picture, not an error that no waiting mends."""
+    await join(world, creator, stream, ROLE_HOST)
+    await changed(streams, stream, 300)
+    first = await watch(world, "john", stream, after).next()
+    assert (first.WhichOneof("event"), first.revision) == ("snapshot", 302)
+
+
+async def test_the_log_in_a_document_is_bounded_and_stays_out_of_other_reads(
+    world: World, streams: Streams, creator: str, stream: LiveStream
+) -> None:
+    """It must not make every join read more and more."""
+    await join(world, creator, stream, ROLE_HOST)
+    await changed(streams, stream, 300)
+    _, document = await streams.get_with_changes(stream.id)
+    assert (len(document["changes"]), document["revision"]) == (256, 302)
+
+
+async def test_a_refused_change_is_no_change(world: World, streams: Streams, creator: str, stream: LiveStream) -> None:
+    """A revision for something that did not happen would be a gap in the picture."""
+    await join(world, creator, stream, ROLE_HOST)
+    found = await streams.get(stream.id)
+    assert await streams.start(found, found.updated_at) is None
+    _, document = await streams.get_with_changes(stream.id)
+    assert document["revision"] == 2
+
+
+async def test_racing_changes_are_in_one_order_without_holes(
+    world: World, streams: Streams, creator: str, stream: LiveStream
+) -> None:
+    """Every watcher, at every process, sees the very same order."""
+    await join(world, creator, stream, ROLE_HOST)
+    watchers = [watch(world, each, stream, after=0) for each in ("john", "jane", "mehmet")]
+    await asyncio.gather(*(changed(streams, stream, 10) for _ in range(8)))
+    told = [[await each.next_change() for _ in range(82)] for each in watchers]
+    assert told[0] == told[1] == told[2]
+    assert [each.revision for each in told[0]] == list(range(1, 83))
+
+
+async def test_a_ban_is_told_to_the_banned_and_to_nobody_else(world: World, creator: str, stream: LiveStream) -> None:
+    """The app must close the chat at once, and open it again."""
+    jane, john = watch(world, "jane", stream), watch(world, "john", stream)
+    await jane.next()
+    await john.next()
+    moderation = ModerationServiceStub(world.channel)
+    wanted = CreateBanRequest(
+        live_stream_id=stream.id, target_user_id=IDS["jane"], action_type=BAN_ACTION_TYPE_CHAT_ONLY
+    )
+    made = await moderation.CreateBan(wanted, metadata=metadata(creator))
+    assert (await jane.next()).ban.ban == BAN_ACTION_TYPE_CHAT_ONLY
+    assert (await watch(world, "jane", stream).next()).snapshot.ban == BAN_ACTION_TYPE_CHAT_ONLY
+    await moderation.DeleteBan(DeleteBanRequest(ban_id=made.ban.id), metadata=metadata(creator))
+    assert (await jane.next()).ban.ban == BAN_ACTION_TYPE_UNSPECIFIED
+    request = DeleteStreamRequest(live_stream_id=stream.id)
+    await world.streams.DeleteStream(request, metadata=metadata(creator))
+    assert (await john.next()).WhichOneof("event") == "deletion"
+
+
+async def test_a_watcher_hears_heartbeats(another: Any, stream: LiveStream) -> None:
+    """Else nobody could tell silence from a connection that is gone."""
+    async with another(heartbeat_seconds=0.05) as world:
+        seen = watch(world, "john", stream)
+        await seen.next()
+        assert [each.WhichOneof("event") for each in [await seen.next(), await seen.next()]] == [None, None]
+
+
+async def test_watching_ends_with_the_token(another: Any, stream: LiveStream) -> None:
+    """A token that was withdrawn or has run out must not see for another hour what happens."""
+    impatient = JwtSettings(secret=SecretStr(JWT_SECRET), issuer=ISSUER, audience=AUDIENCE, leeway_seconds=0)
+    token = mint(JWT_SECRET, IDS["john"], issuer=ISSUER, audience=AUDIENCE, life_seconds=3, now=time.time() - 2)
+    async with another(jwt=impatient) as world:
+        seen = watch(world, "john", stream, metadata=(("authorization", f"Bearer {token}"),))
+        await seen.next()
+        refused = await seen.failure()
+    assert (refused.code, refused.reason) == (grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
+
+
+async def test_watching_ends_with_the_callers_deadline(world: World, stream: LiveStream) -> None:
+    """Whoever asks for a minute must not be kept for an hour."""
+    _, code = await watch(world, "john", stream, timeout=0.3).rest()
+    assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_watchers_have_a_limit_of_their_own(another: Any, stream: LiveStream) -> None:
+    """However many watch, calls are answered; and one too many is told so at once."""
+    async with another(max_watchers=2, max_in_flight=1) as world:
+        seen = [watch(world, each, stream) for each in ("john", "jane")]
+        for each in seen:
+            await each.next()
+        refused = await watch(world, "mehmet", stream).failure()
+        assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+        assert refused.retry_after
+        await world.streams.GetStream(GetStreamRequest(live_stream_id=stream.id), metadata=metadata("john"))
+        seen[0].call.cancel()
+        await until(lambda: _let_in(world, stream))
+
+
+async def _let_in(world: World, stream: LiveStream) -> bool:
+    seen = watch(world, "mehmet", stream)
+    with contextlib.suppress(grpc.aio.AioRpcError):
+        await seen.next()
+        return True
+    return False
+
+
+async def test_a_process_that_stops_sends_its_watchers_elsewhere(another: Any, stream: LiveStream) -> None:
+    """They are cut off with a status upon which clients resume, and nothing waits for them."""
+    async with another() as world:
+        seen = watch(world, "john", stream)
+        await seen.next()
+        world.service.end_streams()
+        refused = await seen.failure()
+        assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "UNAVAILABLE")
+        assert (await watch(world, "john", stream).failure()).code is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_watcher_who_does_not_read_is_cut_off_and_can_resume(
+    another: Any, streams: Streams, world: World, creator: str, stream: LiveStream
+) -> None:
+    """One slow phone must not fill the memory of the process; and it must lose nothing."""
+    await join(world, creator, stream, ROLE_HOST)
+    options = (("grpc.http2.lookahead_bytes", 1024), ("grpc.http2.bdp_probe", 0), ("grpc.use_local_subchannel_pool", 1))
+    async with (
+        another(slow_watcher_seconds=0.3) as slow,
+        grpc.aio.insecure_channel(slow.target, options) as channel,
+    ):
+        request = WatchStreamRequest(live_stream_id=stream.id)
+        seen = Watch(WatchServiceStub(channel).WatchStream(request, metadata=metadata("john")))
+        first = await seen.next()
+        made = 0
+        with capture_logs() as logs:
+            while not any(each.get("reason") == "WATCHER_TOO_SLOW" for each in logs):
+                await changed(streams, stream, 50)
+                made += 50
+                assert made < 20_000, "nobody was cut off"
+        buffered: list[WatchStreamResponse] = []
+        refused = await failure(_into(buffered, seen))
+    told = [first.revision, *(each.revision for each in buffered if each.WhichOneof("event") == "broadcaster")]
+    assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "WATCHER_TOO_SLOW")
+    assert told[-1] - int(refused.metadata["last"]) in (0, 1)
+    assert told == list(range(told[0], told[-1] + 1))
+    again = await watch(world, "john", stream, after=told[-1]).next()
+    assert again.revision == told[-1] + 1 or again.WhichOneof("event") == "snapshot"
+
+
+async def _into(answers: list[WatchStreamResponse], seen: Watch) -> None:
+    while True:
+        answers.append(await seen.next())
+
+
+async def test_a_watch_is_one_log_line_and_counted(world: World, creator: str, stream: LiveStream) -> None:
+    """Operators see how long people watch, and how many answers that took."""
+
+    def sample(name: str, **labels: str) -> float:
+        return REGISTRY.get_sample_value(name, {**WATCH, **labels}) or 0.0
+
+    sent, handled = sample("grpc_server_msg_sent_total"), sample("grpc_server_handled_total", grpc_code="OK")
+    await join(world, creator, stream, ROLE_HOST)
+    with capture_logs() as logs:
+        seen = watch(world, "john", stream)
+        await seen.next()
+        assert (REGISTRY.get_sample_value("livestream_streams_open") or 0) >= 1
+        await end(world, creator, stream)
+        await seen.next()
+        assert await seen.rest() == OVER
+        await until(lambda: any(each.get("method", "").endswith("/WatchStream") for each in logs))
+    line = next(each for each in logs if each.get("method", "").endswith("/WatchStream"))
+    assert (line["event"], line["code"], line["sent"], line["caller"]) == ("call", "OK", 2, IDS["john"])
+    assert dict(await seen.call.trailing_metadata())["x-request-id"] == line["request_id"]
+    assert sample("grpc_server_msg_sent_total") == sent + 2
+    assert sample("grpc_server_handled_total", grpc_code="OK") == handled + 1

@@ -1,0 +1,107 @@
+"""What one watcher is told, by the rules alone."""
+
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from livestream.v1.moderation_service_pb2 import BAN_ACTION_TYPE_BLOCK, BAN_ACTION_TYPE_UNSPECIFIED
+from livestream.v1.watch_service_pb2 import Snapshot, WatchStreamResponse
+from livestream_server.errors import TooSlow
+from livestream_server.streams.journal import KEPT
+from livestream_server.watch.watcher import LAG, Levels, Watcher
+
+
+@dataclass
+class Paper:
+    """A journal of so many changes, of which the last are kept."""
+
+    revision: int
+    kept: int = KEPT
+    active: bool = True
+    deleted: bool = False
+    over: bool = False
+    changes: list[WatchStreamResponse] = field(init=False)
+
+    def __post_init__(self) -> None:
+        first = max(0, self.revision - self.kept) + 1
+        self.changes = [WatchStreamResponse(revision=number) for number in range(first, self.revision + 1)]
+
+    async def seen_by(self, caller: str) -> Snapshot:
+        raise NotImplementedError
+
+
+def revisions(watcher: Watcher, paper: Paper) -> list[int]:
+    return [each.revision for each in watcher.changes(paper)]
+
+
+def test_whoever_has_seen_nothing_begins_with_a_snapshot() -> None:
+    """A change means nothing without what it changes."""
+    watcher, paper = Watcher("jane", None), Paper(3)
+    assert watcher.needs_snapshot(paper)
+    told = watcher.snapshot(paper, Snapshot(), Levels(57, {"jane": "block"}))
+    assert (told.revision, told.snapshot.viewer_count, told.snapshot.ban) == (3, 57, BAN_ACTION_TYPE_BLOCK)
+    assert revisions(watcher, paper) == []
+    assert list(watcher.levels(Levels(57, {"jane": "block"}))) == []
+
+
+@given(last=st.integers(0, 600), seen=st.integers(0, 600))
+def test_whoever_resumes_is_told_just_what_they_missed_or_everything(last: int, seen: int) -> None:
+    """A gap is a wrong picture for good; a repeat may count a thing twice."""
+    watcher, paper = Watcher("jane", seen), Paper(last)
+    if watcher.needs_snapshot(paper):
+        assert seen > last or last - seen > KEPT
+    else:
+        assert revisions(watcher, paper) == list(range(seen + 1, last + 1))
+
+
+@given(steps=st.lists(st.integers(0, LAG), max_size=20))
+def test_no_change_is_told_twice_or_left_out_while_the_stream_goes_on(steps: list[int]) -> None:
+    """Several changes may be read at once, or none."""
+    watcher, told, revision = Watcher("jane", 0), [], 0
+    for each in steps:
+        revision += each
+        watcher.keep_up(Paper(revision))
+        told += revisions(watcher, Paper(revision))
+    assert told == list(range(1, revision + 1))
+
+
+def test_whoever_falls_behind_is_cut_off_where_they_can_resume() -> None:
+    """Whoever is cut off without a way back would miss something after all."""
+    watcher = Watcher("jane", 5)
+    with pytest.raises(TooSlow) as caught:
+        watcher.keep_up(Paper(5 + LAG + 1))
+    assert caught.value.metadata == {"last": "5"}
+    again = Watcher("jane", 5)
+    later = Paper(5 + KEPT)
+    assert not again.needs_snapshot(later)
+    assert revisions(again, later)[0] == 6
+
+
+def test_a_level_is_told_when_it_is_another_and_after_a_break() -> None:
+    """A count that did not change is no news; after a break nobody knows what was known."""
+    watcher = Watcher("jane", 2)
+    [*changes] = watcher.changes(Paper(2))
+    first = list(watcher.levels(Levels(1)))
+    assert [each.WhichOneof("event") for each in first] == ["viewers", "ban"]
+    assert {each.revision for each in first} == {2}
+    assert list(watcher.levels(Levels(1))) == changes == []
+    assert [each.viewers.viewer_count for each in watcher.levels(Levels(2))] == [2]
+
+
+def test_a_ban_is_the_banned_persons_business_alone() -> None:
+    """Who else is banned is not for every viewer to know."""
+    jane, john = Watcher("jane", 0), Watcher("john", 0)
+    for each in (jane, john):
+        list(each.levels(Levels()))
+    banned = Levels(0, {"jane": "block"})
+    assert [each.ban.ban for each in jane.levels(banned)] == [BAN_ACTION_TYPE_BLOCK]
+    assert list(john.levels(banned)) == []
+    assert [each.ban.ban for each in jane.levels(Levels())] == [BAN_ACTION_TYPE_UNSPECIFIED]
+
+
+def test_a_heartbeat_says_where_one_is() -> None:
+    """It has no event, and can be resumed from."""
+    heartbeat = Watcher("jane", 4).heartbeat()
+    assert (heartbeat.revision, heartbeat.WhichOneof("event")) == (4, None)
