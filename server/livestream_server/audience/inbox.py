@@ -19,9 +19,12 @@ from livestream_server.mongo.client import Database, Document
 KEPT = timedelta(days=7)
 
 INDEXES = [
-    IndexModel([("pending", ASCENDING)], name="pending", partialFilterExpression={"pending": {"$type": "objectId"}}),
+    IndexModel([("pending", ASCENDING)], name="pending", sparse=True),
     IndexModel([("received_at", ASCENDING)], name="kept", expireAfterSeconds=int(KEPT.total_seconds())),
 ]
+
+
+_FIRST = ObjectId(bytes(12))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ class Inbox:
 
     async def pending(self, limit: int) -> list[Pending]:
         """Those that wait for their effect, the oldest first."""
-        waiting = self._notices.find({"pending": {"$type": "objectId"}}, {"presence": 1})
+        waiting = self._notices.find({"pending": {"$gt": _FIRST}}, {"presence": 1})
         return [
             Pending(each["_id"], _presence(each["presence"])) async for each in waiting.sort("pending").limit(limit)
         ]

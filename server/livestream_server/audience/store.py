@@ -41,16 +41,21 @@ class Audience:
 
     async def present(self, stream_id: str, page: Page, search: str, now: datetime) -> Present:
         """One page of those who watch now, in the order in which they first joined; an empty `search` leaves all."""
-        condition: Document = {"stream": ObjectId(stream_id), "until": {"$gt": now}}
-        total = matching = await self._seats.count_documents(condition)
+        here: list[Document] = [{"$match": {"stream": ObjectId(stream_id), "until": {"$gt": now}}}]
+        total = matching = await self._count(here)
         if search:
-            condition["search"] = containing(search)
-            matching = await self._seats.count_documents(condition)
+            here.append({"$match": {"search": containing(search)}})
+            matching = await self._count(here)
         if page.skip >= matching:
             return Present([], matching, total)
-        found = self._seats.find(condition, {"joined_at": 1}).sort({"joined_at": 1, "uid": 1})
-        found = found.skip(page.skip).limit(page.limit)
+        cut: list[Document] = [{"$sort": {"joined_at": 1, "uid": 1}}, {"$skip": page.skip}, {"$limit": page.limit}]
+        found = await self._seats.aggregate([*here, *cut, {"$project": {"joined_at": 1}}])
         return Present([(str(each["_id"]["user"]), each["joined_at"]) async for each in found], matching, total)
+
+    async def _count(self, here: Sequence[Document]) -> int:
+        # In stages of their own, conditions beyond those of an index do not keep the embedded database from using it.
+        counted = await self._seats.aggregate([*here, {"$count": "n"}])
+        return next((int(each["n"]) for each in await counted.to_list()), 0)
 
     async def tally(self, stream_id: str, start: datetime, end: datetime) -> Tally:
         """How the stream was watched from `start` to `end`."""
@@ -62,14 +67,14 @@ class Audience:
     async def hear_of_viewer(self, stream_id: str, uid: int, told: Sequence[Event]) -> None:
         """Note what Agora tells of a viewer; nothing happens if nobody has this uid."""
         seat = {"stream": ObjectId(stream_id), "uid": uid}
-        while document := await self._seats.find_one(seat, {**_FACTS, "revision": 1}):
+        while document := await self._seats.find_one(seat, {**_FACTS, "_id": 1, "revision": 1}):
             known = _attendance(document)
             events = merged(known.events, told)
             if events == known.events:
                 return
             until = Attendance(known.seen_at, known.left_at, known.visits, events).until(self._stay)
             changed = await self._seats.update_one(
-                {**seat, "revision": document["revision"]},
+                {"_id": document["_id"], "revision": document["revision"]},
                 {"$set": {"events": [_stored(each) for each in events], "until": until}, "$inc": {"revision": 1}},
             )
             if changed.matched_count:

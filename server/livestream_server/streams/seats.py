@@ -23,10 +23,7 @@ from livestream_server.streams.model import Chair, Role, Stream
 ONE_UID = "uid_used_once_per_stream"
 INDEXES = [
     IndexModel([("stream", ASCENDING), ("uid", ASCENDING)], name=ONE_UID, unique=True),
-    # Lists, counts and sorts those who are present.
-    IndexModel(
-        [("stream", ASCENDING), ("joined_at", ASCENDING), ("uid", ASCENDING), ("until", ASCENDING)], name="present"
-    ),
+    IndexModel([("stream", ASCENDING), ("until", ASCENDING)], name="present_in_stream"),
 ]
 MAX_VISITS = 100  # of one person to one stream; the oldest are forgotten
 
