@@ -14,12 +14,12 @@ from livestream_gateway.settings import GatewaySettings
 
 
 def listen(host: str, port: int, *, reuse_port: bool) -> socket.socket:
-    """A TCP socket that listens on `host` (a name or an address) and `port` (0 for any free one).
+    """A TCP socket that listens on `host` (a name or an address; empty for every interface) and `port` (0 for any).
 
     `reuse_port` lets other sockets of this user share the port (SO_REUSEPORT). Raises OSError.
     """
     (family, _, _, _, address), *_ = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE | socket.AI_NUMERICSERV
     )
     return socket.create_server(address[:2], family=family, reuse_port=reuse_port)
 

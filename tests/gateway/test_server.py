@@ -600,3 +600,9 @@ async def test_a_forwarded_address_is_believed_from_trusted_proxies_only(proxies
     async with serving(trusted_proxies=proxies) as running:
         await (await running.peer()).ask(request(b"X-Forwarded-For: 198.51.100.1, 203.0.113.7"))
         assert running.app.client == client
+
+
+def test_no_host_is_every_interface() -> None:
+    """`--http :8080` is how a container is started."""
+    with listen("", 0, reuse_port=False) as sock:
+        assert sock.getsockname()[0] in ("0.0.0.0", "::")
