@@ -5,11 +5,11 @@ from importlib.resources import files
 
 import pytest
 from google.api import annotations_pb2, field_behavior_pb2
-from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.descriptor_pool import Default
 
-from livestream.v1.access_pb2 import Access, access
+from livestream.v1.access_pb2 import Access, access, header
 from livestream_server import app as _imports_every_service
 from livestream_server.errors import every_error
 from livestream_server.transport.methods import method_named
@@ -59,6 +59,18 @@ def test_what_a_path_fixes_exists(rpc: MethodDescriptor) -> None:
         assert fixed.value in rpc.input_type.fields_by_name[fixed.field].enum_type.values_by_name
     if option.fixed:
         assert {each.path for each in option.fixed} == paths
+
+
+@pytest.mark.parametrize("rpc", [each for each in every_rpc() if each.server_streaming], ids=name_of)
+def test_a_public_stream_says_how_it_looks_as_events(rpc: MethodDescriptor) -> None:
+    """Without a kind and an id the gateway could neither name an event nor let a client resume."""
+    option: Access = rpc.GetOptions().Extensions[access]
+    if rpc.GetOptions().HasExtension(annotations_pb2.http):
+        kinds = rpc.output_type.oneofs_by_name[option.events.kind].fields
+        assert all(each.message_type for each in kinds)
+        assert "failure" not in {each.name for each in kinds}
+        assert rpc.output_type.fields_by_name[option.events.id].cpp_type == FieldDescriptor.CPPTYPE_UINT32
+        assert "Last-Event-ID" in [each.GetOptions().Extensions[header] for each in rpc.input_type.fields]
 
 
 def test_only_reads_are_retried_and_only_when_unavailable() -> None:
