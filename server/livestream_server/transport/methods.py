@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from livestream.v1.access_pb2 import Access, access
 from livestream_server.errors import Invalid, Violation
 
-SMALL_REQUEST_BYTES = 64 * 1024
+SMALL_REQUEST_BYTES = 68 * 1024  # a REST body of 64 KiB, even a raw one, and what surrounds it
 LARGE_REQUEST_BYTES = 6 * 1024 * 1024  # a thumbnail of 5 MiB and what surrounds it
 
 
