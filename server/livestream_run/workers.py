@@ -3,6 +3,7 @@
 Nothing here imports grpc, which must not be loaded before a fork.
 """
 
+import ctypes
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from types import FrameType
 BROKEN_SETTINGS = 2  # the exit code of a worker that no restart will help
 RESTART_PAUSE = 1.0
 KILL_AFTER = 5.0
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -91,12 +93,14 @@ def _reap() -> tuple[int, int]:
 
 
 def _fork(work: Callable[[], int]) -> int:
+    parent = os.getpid()
     pid = os.fork()
     if pid:
         return pid
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent passes a Ctrl-C on, once, as SIGTERM
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+    _stop_with(parent)
     code = 1
     try:
         code = work()
@@ -104,3 +108,11 @@ def _fork(work: Callable[[], int]) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _stop_with(parent: int) -> None:
+    """Have the kernel stop this process when `parent` is killed: nobody would stop it otherwise. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # gone before that call
+            os._exit(1)
