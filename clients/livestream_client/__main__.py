@@ -153,7 +153,9 @@ def _add_calls(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Each line is a revision, the kind of the event, and the event as JSON. Breaks are resumed.",
     )
     watch.add_argument("id", metavar="ID", help="of the stream")
-    watch.add_argument("--after", type=int, metavar="REVISION", help="begin after this one; with a snapshot if absent")
+    watch.add_argument(
+        "--after", type=_revision, metavar="REVISION", help="begin after this one; with a snapshot if absent"
+    )
     watch.set_defaults(run=_watch)
 
 
@@ -186,6 +188,12 @@ def _token(text: str) -> str:
 
 def _picture(text: str) -> bytes:
     return readable_file(text).read_bytes()
+
+
+def _revision(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"{text} is not a revision, which is a whole number from 0")
+    return int(text)
 
 
 def _price(text: str) -> Decimal:
