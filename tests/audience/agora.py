@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-SECRET = "a-secret-from-the-console"
+from tests.support.world import NOTIFICATION_SECRET as SECRET
+
 JOINED, LEFT = {"host": 103, "audience": 105}, {"host": 104, "audience": 106}
 
 

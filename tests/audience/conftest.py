@@ -16,7 +16,6 @@ from livestream_server.mongo.lease import Lease
 from livestream_server.settings import MongoSettings
 from livestream_server.streams.deadlines import Limits
 from livestream_server.streams.store import Streams
-from tests.audience.agora import SECRET
 from tests.support.world import LiveService, World, environment_for, running
 
 STAY = timedelta(seconds=3720)  # the usual life of a token and the grace
@@ -54,7 +53,6 @@ async def backstage(world: World, mongo_uri: str, database_name: str) -> AsyncIt
 
 @pytest.fixture(scope="module")
 def live_service(mongo_uri: str, database_name: str, media: Path) -> Iterator[LiveService]:
-    """The whole system, as two processes that take notifications."""
-    environment = environment_for(mongo_uri, database_name, media) | {"AGORA_NOTIFICATION_SECRET": SECRET}
-    with running(LiveService(environment, workers=2)) as service:
+    """The whole system, as two processes."""
+    with running(LiveService(environment_for(mongo_uri, database_name, media), workers=2)) as service:
         yield service

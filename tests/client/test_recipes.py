@@ -23,6 +23,7 @@ from livestream.v1.live_stream_service_pb2 import (
     CreateStreamResponse,
     GetStreamResponse,
     JoinStreamResponse,
+    LeaveStreamResponse,
 )
 from livestream.v1.live_stream_service_pb2_grpc import LiveStreamServiceStub
 from livestream.v1.moderation_service_pb2 import CreateBanRequest
@@ -33,7 +34,7 @@ from livestream.v1.reminder_service_pb2_grpc import ReminderServiceStub
 from livestream.v1.watch_service_pb2 import WatchStreamResponse
 from livestream_client import LiveStreamClient, LiveStreamType, Role
 from tests.support.pictures import jpeg
-from tests.support.world import LiveService, metadata
+from tests.support.world import NOTIFICATION_SECRET, LiveService, metadata
 
 FOLDER = Path(__file__).parents[2] / "clients" / "recipes"
 PROGRAMS = (
@@ -147,6 +148,14 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
         {"HTTP": "http", "TOKEN": "john", "STREAM_ID": "live"},
         lambda output: data(output)["agora"]["role"] == "audience",
     ),
+    "leave.curl.sh": (
+        {"HTTP": "http", "TOKEN": "john", "STREAM_ID": "live"},
+        lambda output: data(output)["role"] == "audience",
+    ),
+    "leave.grpcurl.sh": (
+        {"GRPC": "grpc", "TOKEN": "jane", "STREAM_ID": "live"},
+        lambda output: read(output, LeaveStreamResponse).role == Role.ROLE_AUDIENCE,
+    ),
     "list-services.grpcurl.sh": (
         {"GRPC": "grpc"},
         lambda output: {"livestream.v1.LiveStreamService", "grpc.health.v1.Health"} <= set(output.split()),
@@ -154,6 +163,15 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
     "live-now.curl.sh": (
         {"HTTP": "http"},
         lambda output: "Live" in [each["title"] for each in data(output)["list"]],
+    ),
+    "notification.curl.sh": (
+        {
+            "HTTP": "http",
+            "AGORA_NOTIFICATION_SECRET": "notification secret",
+            "CHANNEL": "channel",
+            "AGORA_UID": "uid",
+        },
+        lambda output: data(output)["noticeId"].startswith("recipe-"),
     ),
     "put-person.grpcurl.sh": (
         {"GRPC": "grpc", "TOKEN": "ayse people:write", "PERSON_ID": "jane's id"},
@@ -172,9 +190,19 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
         {"HTTP": "http", "PERSON_ID": "mehmet's id"},
         lambda output: [each["isReminderActive"] for each in data(output) if each["status"] == "active"] == [None],
     ),
+    "statistics.curl.sh": (
+        {"HTTP": "http", "TOKEN": "john", "STREAM_ID": "live"},
+        lambda output: data(output)["peakConcurrentViewers"] <= data(output)["totalViewers"],
+    ),
     "token-inspect.sh": (
         {"AGORA_TOKEN": "host token", "CHANNEL": "channel", "AGORA_UID": "uid"},
         lambda output: "publish video until" in output,
+    ),
+    "viewers.curl.sh": (
+        {"HTTP": "http", "TOKEN": "ayse", "STREAM_ID": "live"},
+        lambda output: (
+            data(output)["pagination"]["itemsPerPage"] == 20 and not data(output)["pagination"]["hasPrevPage"]
+        ),
     ),
 }
 
@@ -214,6 +242,7 @@ async def stage(live_service: LiveService, tmp_path_factory: pytest.TempPathFact
         "host token": host.agora.token,
         "channel": host.agora.channel_name,
         "uid": str(host.agora.uid),
+        "notification secret": NOTIFICATION_SECRET,
         "ayse people:write": live_service.token("ayse", "people:write"),
         "ayse access:write": live_service.token("ayse", "access:write"),
         "ayse reminders:read": live_service.token("ayse", "reminders:read"),

@@ -34,6 +34,7 @@ from livestream_server.transport.values import utc_now
 JWT_SECRET = "a-secret-of-the-tests-which-is-long-enough"
 APP_ID = "970ca35de60c44645bbae8a215061b33"
 CERTIFICATE = "5cfd2fd1755d40ecb72977518be15d3b"
+NOTIFICATION_SECRET = "a-secret-from-the-console"
 ISSUER, AUDIENCE = "livestream-tests", "livestream"
 IDS: Mapping[str, str] = {each.username: each.id for each in PEOPLE}
 
@@ -70,6 +71,7 @@ def environment_for(mongo_uri: str, database: str, media: Path) -> dict[str, str
         "MONGODB_DATABASE": database,
         "AGORA_APP_ID": APP_ID,
         "AGORA_APP_CERTIFICATE": CERTIFICATE,
+        "AGORA_NOTIFICATION_SECRET": NOTIFICATION_SECRET,
         "JWT_SECRET": JWT_SECRET,
         "JWT_ISSUER": ISSUER,
         "JWT_AUDIENCE": AUDIENCE,
