@@ -5,7 +5,7 @@ index that an insert has taken (secantusd 0.5.3): after a ban was lifted, no oth
 behind in between is in nobody's way, and a repeat with the same idempotency key goes on from there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -113,10 +113,13 @@ class Bans:
         document = await self._bans.find_one({"stream": ObjectId(stream_id), "user": ObjectId(user), "active": True})
         return _ban(document) if document else None
 
-    async def actions(self, stream_id: str) -> Mapping[str, Action]:
-        """What banned people may not do in the stream, by their ids."""
-        found = self._bans.find({"stream": ObjectId(stream_id), "active": True}, {"user": 1, "action": 1})
-        return {str(each["user"]): Action(each["action"]) async for each in found}
+    async def actions(self, stream_ids: Collection[str]) -> Mapping[str, Mapping[str, Action]]:
+        """What banned people may not do in the streams, by stream and by their ids."""
+        query = {"stream": {"$in": [ObjectId(each) for each in stream_ids]}, "active": True}
+        found: dict[str, dict[str, Action]] = {}
+        async for each in self._bans.find(query, {"stream": 1, "user": 1, "action": 1}):
+            found.setdefault(str(each["stream"]), {})[str(each["user"])] = Action(each["action"])
+        return found
 
     async def require_not_blocked(self, stream_id: str, user_id: str) -> None:
         """Raise Banned if a ban shuts the person out of the stream."""

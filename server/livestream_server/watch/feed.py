@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import structlog
 
 from livestream_server.mongo import failures
-from livestream_server.watch.store import Ring
 from livestream_server.watch.watcher import Journal, Levels
 
 LEVELS_EVERY = 1.0
@@ -40,15 +39,15 @@ class Audience(Protocol):
 class Bans(Protocol):
     """What is needed of the moderation room."""
 
-    async def actions(self, stream_id: str) -> Mapping[str, str]:
-        """What banned people may not do in the stream (`block` or `chat_only`), by their ids."""
+    async def actions(self, stream_ids: Collection[str]) -> Mapping[str, Mapping[str, str]]:
+        """What banned people may not do (`block` or `chat_only`), by stream and by their ids."""
 
 
 class Bell(Protocol):
     """Says where to look."""
 
-    def listening(self) -> AbstractAsyncContextManager[AsyncIterator[Ring]]:
-        """Rings for everything that happens from now on."""
+    def listening(self) -> AbstractAsyncContextManager[AsyncIterator[str | None]]:
+        """For everything that happens from now on: the id of a stream that changed, or None for a ban somewhere."""
 
 
 class Topic:
@@ -98,7 +97,7 @@ class Feed:
         self._moments = itertools.count(1)
         self._wanted = asyncio.Event()
         self._stale: set[str] = set()
-        self._stale_bans: set[str] = set()
+        self._bans_are_stale = False
         self._rang = asyncio.Event()
 
     @asynccontextmanager
@@ -129,11 +128,10 @@ class Feed:
                 if not self._topics:
                     self._wanted.clear()
                     return
-                about = self._topics if ring.stream_id is None else {ring.stream_id}
-                if ring.bans:
-                    self._stale_bans.update(about)
+                if ring is None:
+                    self._bans_are_stale = True
                 else:
-                    self._look_at(about)
+                    self._look_at([ring])
 
     def _look_at(self, stream_ids: Collection[str]) -> None:
         self._stale.update(stream_ids)
@@ -162,32 +160,33 @@ class Feed:
             if topic.journal is None or journal.revision > topic.journal.revision:
                 topic.publish(journal)
             if topic.levels is None and not journal.deleted:
-                await self._measure([topic], {topic.stream_id})
+                await self._measure([topic], with_bans=True)
             topic.read_began = began
 
     async def _measure_all(self) -> None:
         """Look at all levels every second, and at all streams now and then."""
         for turn in itertools.count():
             await asyncio.sleep(LEVELS_EVERY)
-            stale, self._stale_bans = self._stale_bans, set()
+            with_bans, self._bans_are_stale = self._bans_are_stale, False
             try:
-                await self._measure(list(self._topics.values()), stale)
+                await self._measure(list(self._topics.values()), with_bans=with_bans)
             except Exception:
-                self._stale_bans |= stale
+                self._bans_are_stale |= with_bans
                 raise
             if turn % LOOK_AGAIN_EVERY == 0:
-                self._stale_bans.update(self._topics)
+                self._bans_are_stale = True
                 self._look_at(self._topics)
 
-    async def _measure(self, topics: Collection[Topic], with_bans: Collection[str]) -> None:
-        """One count for all streams together, and one read for each stream whose bans may have changed."""
+    async def _measure(self, topics: Collection[Topic], *, with_bans: bool) -> None:
+        """One count for all streams together, and one read of their bans if these may have changed."""
         active = [each.stream_id for each in topics if each.journal and each.journal.active]
         with failures.deadline(READ_SECONDS):
             counts = await self._audience.counts(active, self._clock()) if active else {}
-            bans = {each: await self._bans.actions(each) for each in with_bans}
+            bans = await self._bans.actions([each.stream_id for each in topics]) if with_bans and topics else {}
         for each in topics:
             before = each.levels or Levels()
-            levels = Levels(counts.get(each.stream_id, 0), bans.get(each.stream_id, before.bans))
+            now = bans.get(each.stream_id, {}) if with_bans else before.bans
+            levels = Levels(counts.get(each.stream_id, 0), now)
             if levels != each.levels:
                 each.publish(levels=levels)
 

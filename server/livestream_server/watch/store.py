@@ -6,7 +6,6 @@ ring is lost when the database's primary changes: nothing depends on resume toke
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from livestream_server.mongo.client import Database, Document
@@ -14,18 +13,8 @@ from livestream_server.mongo.client import Database, Document
 _CHANGED: Document = {"ns.coll": "streams", "updateDescription.updatedFields.revision": {"$exists": True}}
 _PIPELINE: list[Document] = [
     {"$match": {"operationType": {"$in": ["insert", "update"]}, "$or": [_CHANGED, {"ns.coll": "bans"}]}},
-    {"$project": {"_id": 1, "ns": 1, "documentKey": 1, "fullDocument.stream": 1}},
+    {"$project": {"_id": 1, "ns": 1, "documentKey": 1}},
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Ring:
-    """Something about a stream is new."""
-
-    stream_id: str | None
-    """None if it may be any stream."""
-    bans: bool
-    """Whether it is about the stream's bans, and not about the stream itself."""
 
 
 class Bell:
@@ -35,15 +24,14 @@ class Bell:
         self._database = database
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[AsyncIterator[Ring]]:
-        """Rings for everything that is committed from now on; raises what the driver raises."""
+    async def listening(self) -> AsyncIterator[AsyncIterator[str | None]]:
+        """For everything that is committed from now on: the id of a stream that changed, or None for a ban somewhere.
+
+        Raises what the driver raises.
+        """
         async with await self._database.watch(_PIPELINE) as events:
             yield (_ring(each) async for each in events)
 
 
-def _ring(event: dict[str, Any]) -> Ring:
-    if event["ns"]["coll"] == "streams":
-        return Ring(str(event["documentKey"]["_id"]), bans=False)
-    # A ban that is lifted names itself only, one that is made names its stream, too.
-    banned = event.get("fullDocument")
-    return Ring(str(banned["stream"]) if banned else None, bans=True)
+def _ring(event: dict[str, Any]) -> str | None:
+    return str(event["documentKey"]["_id"]) if event["ns"]["coll"] == "streams" else None
