@@ -17,6 +17,7 @@ from livestream_server.mongo.client import Database, Document
 from livestream_server.mongo.search import containing
 from livestream_server.transport.paging import Page
 
+BATCH = 500  # seats at a time, some 20 ms of work: other calls are answered in between
 _FACTS = {"_id": 0, "last_seen": 1, "left_at": 1, "visits": 1, "events": 1}
 
 
@@ -60,7 +61,7 @@ class Audience:
     async def tally(self, stream_id: str, start: datetime, end: datetime) -> Tally:
         """How the stream was watched from `start` to `end`."""
         tally = Tally(start, end)
-        async for each in self._seats.find({"stream": ObjectId(stream_id)}, _FACTS):
+        async for each in self._seats.find({"stream": ObjectId(stream_id)}, _FACTS, batch_size=BATCH):
             tally.add(_attendance(each).spans(self._stay))
         return tally
 
