@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,22 @@ async def test_a_refused_change_is_no_change(world: World, streams: Streams, cre
     assert await streams.start(found, found.updated_at) is None
     _, document = await streams.get_with_changes(stream.id)
     assert document["revision"] == 2
+
+
+async def test_what_agora_tells_of_a_broadcaster_is_told(
+    world: World, streams: Streams, creator: str, stream: LiveStream
+) -> None:
+    """A guest whose app entered is on the stage, whoever it was that told us."""
+    await join(world, creator, stream, ROLE_HOST)
+    found = await streams.get(stream.id)
+    assert found.started_at
+    earlier = found.started_at - timedelta(seconds=1)
+    await streams.note_entered(stream.id, 0, earlier)
+    await streams.note_entered(stream.id, 0, found.started_at)  # later than what is known: no news
+    seen = watch(world, "john", stream, after=2)
+    told = await seen.next()
+    assert (told.revision, told.broadcaster.user) == (3, creator)
+    assert (await seen.next()).WhichOneof("event") == "viewers"
 
 
 async def test_racing_changes_are_in_one_order_without_holes(
