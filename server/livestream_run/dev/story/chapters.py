@@ -278,6 +278,21 @@ ORDER_IN_THE_HALL = Chapter(
             must={"data._id": "{ban}", "data.deletedBy": "{ayse}"},
         ),
         Step("john", "is back", _join("{dusk}"), 200, must={"data.liveStream.role": "audience"}),
+        Step(
+            "ayse",
+            "sees him among her viewers",
+            Rest("GET", f"{API}/{{dusk}}/viewers"),
+            200,
+            must={"data.list.0._id": "{john}", "data.participantAudienceTotal": 1},
+        ),
+        Step("john", "leaves", Rest("POST", f"{API}/{{dusk}}/leave", json={}), 200),
+        Step(
+            "ayse",
+            "is alone with mehmet",
+            Rest("GET", f"{API}/{{dusk}}/viewers"),
+            200,
+            must={"data.participantAudienceTotal": 0, "data.pagination.totalItems": 0},
+        ),
     ),
 )
 
