@@ -5,7 +5,6 @@ notification is the same whether it is given once or twice, before or after anot
 as done, because the process died in between, is given again.
 """
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -68,23 +67,8 @@ class Worker:
         self._every = every
 
     async def run(self) -> None:
-        """Work again and again until cancelled; whatever fails is tried again at the next turn."""
-        try:
-            while True:
-                try:
-                    if await self._lease.acquire(self._clock()):
-                        await self.work()
-                except Exception as error:  # noqa: BLE001 - the database may be away for a while
-                    _log.warning("notifications wait", error=type(error).__name__)
-                await asyncio.sleep(self._every.total_seconds())
-        finally:
-            await self._released()
-
-    async def _released(self) -> None:
-        try:
-            await self._lease.release()
-        except Exception as error:  # noqa: BLE001 - the lease ends by itself
-            _log.info("the lease was not released", error=type(error).__name__)
+        """Work again and again until cancelled."""
+        await self._lease.take_turns(self.work, self._clock, every=self._every)
 
     async def work(self) -> int:
         """Give everything that is pending its effect; answers with how many notifications that were."""

@@ -1,11 +1,19 @@
 """A lease saves work: of all processes, the holder alone does it. Nothing may depend on there being only one."""
 
+import asyncio
 import secrets
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
+import structlog
 from pymongo.errors import DuplicateKeyError
 
+from livestream_server.mongo import failures
 from livestream_server.mongo.client import Database
+
+RELEASE_SECONDS = 1.0
+
+_log = structlog.get_logger("livestream.lease")
 
 
 class Lease:
@@ -32,3 +40,28 @@ class Lease:
     async def release(self) -> None:
         """Let another process have it at once."""
         await self._leases.delete_one({"_id": self._name, "holder": self._holder})
+
+    async def take_turns(
+        self, work: Callable[[], Awaitable[object]], clock: Callable[[], datetime], *, every: timedelta
+    ) -> None:
+        """Do `work` again and again while this process holds the lease, until cancelled.
+
+        Whatever fails is logged, and tried again at the next turn: the database may be away for a while.
+        """
+        try:
+            while True:
+                try:
+                    if await self.acquire(clock()):
+                        await work()
+                except Exception as error:  # noqa: BLE001 - see above
+                    _log.warning("the turn failed", lease=self._name, error=type(error).__name__)
+                await asyncio.sleep(every.total_seconds())
+        finally:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        try:
+            with failures.deadline(RELEASE_SECONDS):
+                await self.release()
+        except Exception as error:  # noqa: BLE001 - the lease ends by itself
+            _log.info("the lease was not released", lease=self._name, error=type(error).__name__)

@@ -1,12 +1,10 @@
 """Moves on the streams that time has changed. Runs in every process; each change is a conditional update."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
 
-from livestream_server.mongo import failures
 from livestream_server.mongo.lease import Lease
 from livestream_server.streams.deadlines import Limits, end_reason
 from livestream_server.streams.model import EndReason, Status, Stream
@@ -30,17 +28,8 @@ class Sweeper:
         self._every = every
 
     async def run(self) -> None:
-        """Sweep again and again until cancelled; whatever fails is tried again at the next turn."""
-        try:
-            while True:
-                try:
-                    if await self._lease.acquire(self._clock()):
-                        await self.sweep()
-                except Exception as error:  # noqa: BLE001 - the database may be away for a while
-                    _log.warning("the sweep failed", error=type(error).__name__)
-                await asyncio.sleep(self._every.total_seconds())
-        finally:
-            await self._released()
+        """Sweep again and again until cancelled."""
+        await self._lease.take_turns(self.sweep, self._clock, every=self._every)
 
     async def sweep(self) -> int:
         """Move on every stream that is due now; answers with how many were."""
@@ -63,13 +52,6 @@ class Sweeper:
         if moved:
             _log.info("stream moved on", stream=stream.id, status=moved.status.value, reason=_word(reason))
         return moved is not None
-
-    async def _released(self) -> None:
-        try:
-            with failures.deadline(1.0):
-                await self._lease.release()
-        except Exception as error:  # noqa: BLE001 - the lease ends by itself
-            _log.info("the lease was not released", error=type(error).__name__)
 
 
 def _word(reason: EndReason | None) -> str | None:
