@@ -173,7 +173,7 @@ async def test_the_service_knows_how_long_it_may_take(
 
     service.behaviour = behaviour
     await join(invoker, seconds)
-    assert left[0] is None if seconds is None else 0 < left[0] <= 7.0
+    assert left[0] is None if seconds is None else 0 < left[0] < 7.1  # gRPC rounds up what it sends
 
 
 async def test_cancelling_the_task_cancels_the_call(invoker: Invoker, service: FakeService) -> None:
