@@ -126,13 +126,13 @@ def test_ten_thousand_random_tokens_are_the_vendors_bytes() -> None:
 
 @many
 @given(cases)
-def test_the_light_setting_only_packs_the_vendors_content_differently(case: Case) -> None:
-    """The tokens of production would differ from the compared ones in more than zlib's level."""
+def test_a_stored_token_only_packs_the_vendors_content_differently(case: Case) -> None:
+    """The tokens of production would differ from the compared ones in more than zlib's packing."""
     assert inflated(encode(token(case, rtc(case)), CERTIFICATE)) == inflated(vendor.rtc_007(case))
 
 
 @given(cases)
-def test_agoras_parser_reads_the_light_setting(case: Case) -> None:
+def test_agoras_parser_reads_a_stored_token(case: Case) -> None:
     """Production tokens would be readable by our own parser only."""
     theirs = vendor.access_token2.AccessToken()
     assert theirs.from_string(encode(token(case, rtc(case)), CERTIFICATE))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from livestream_agora import access_token, access_token2
-from livestream_agora.access_token2 import AccessToken2, Rtc, Rtm
+from livestream_agora.access_token2 import AccessToken2, Rtc, Rtm, Seal
 from livestream_agora.inspection import inspect
 from livestream_server.errors import ServiceError
 from livestream_server.settings import AgoraSettings
@@ -252,14 +252,14 @@ def test_the_shortest_and_the_longest_life_are_served(life: int) -> None:
 @pytest.mark.parametrize("empty", ["", "007", "006", APP_ID])
 def test_an_issuer_whose_tokens_do_not_read_back_stops_the_start(monkeypatch: pytest.MonkeyPatch, empty: str) -> None:
     """As with Agora's builder, an empty token would be found by the first person who joins."""
-    monkeypatch.setattr(agora, "encode", lambda token, certificate: empty)
+    monkeypatch.setattr(Seal, "token", lambda *_: empty)
     with pytest.raises(UnusableAgoraSettings, match="AGORA_TOKEN_VERSION"):
         token_issuer(configured())
 
 
 def test_an_issuer_that_signs_with_another_certificate_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Agora would refuse every token, although each of them reads well."""
-    monkeypatch.setattr(agora, "encode", lambda token, certificate: access_token2.encode(token, "0" * 32))
+    monkeypatch.setattr(agora, "Seal", lambda app_id, _: Seal(app_id, "0" * 32))
     with pytest.raises(UnusableAgoraSettings, match="AGORA_TOKEN_VERSION"):
         token_issuer(configured())
 
