@@ -10,6 +10,8 @@ from livestream_server.settings import JwtSettings
 
 MAX_LIFE_SECONDS = 86_400
 
+_NO_SCOPES: frozenset[str] = frozenset()  # one for all tokens that are remembered
+
 _PERSON = re.compile(r"[0-9a-f]{24}")
 _TYPES = {"jwt", "at+jwt"}  # RFC 7519, RFC 9068: an ID token or a token of another kind is no access token
 _HEADER_NAMES = {"alg", "typ", "kid"}
@@ -86,4 +88,4 @@ def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
     scope = claims.get("scope", "")
     if not isinstance(scope, str):
         raise Unauthenticated("malformed_scope")
-    return frozenset(scope.split(" ")) - {""}
+    return frozenset(filter(None, scope.split(" "))) or _NO_SCOPES

@@ -16,6 +16,9 @@ from livestream_server.streams.model import Role, StreamType
 from livestream_server.transport.values import moment, object_id
 
 DEVICE_LENGTH = 64
+_DEVICE = tuple(
+    each.name for each in JoinStreamRequest.DESCRIPTOR.fields if each.name not in ("live_stream_id", "role")
+)
 
 _TYPES: dict[int, StreamType] = {number: each for each, number in view.TYPES.items()}
 _TYPES[LIVE_STREAM_TYPE_UNSPECIFIED] = StreamType.SOLO
@@ -58,10 +61,9 @@ def wish_of(request: JoinStreamRequest, address: str) -> Wish:
     role = role_of(request)
     if role is None:
         raise Invalid(Violation("role", "is required"))
-    device = {
-        field.name: value for field, value in request.ListFields() if field.name not in ("live_stream_id", "role")
-    }
+    device = {name: value for name in _DEVICE if (value := getattr(request, name))}
     too_long = [name for name, value in device.items() if len(value) > DEVICE_LENGTH]
     if too_long:
         raise Invalid(*(Violation(name, f"must be at most {DEVICE_LENGTH} characters") for name in too_long))
-    return Wish(object_id("live_stream_id", request.live_stream_id), role, {**device, "address": address})
+    device["address"] = address
+    return Wish(object_id("live_stream_id", request.live_stream_id), role, device)

@@ -8,15 +8,18 @@ present no more; the audience room, which hears Agora's notifications, derives i
 changes `revision`, so that it never derives from what is no longer there.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bson import ObjectId
 from pymongo import ASCENDING, IndexModel
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError
 
 from livestream_server.mongo.client import Database, Document
+from livestream_server.mongo.search import searchable
+from livestream_server.mongo.together import Together
+from livestream_server.remembered import Remembered
 from livestream_server.streams.drafting import random_uid
 from livestream_server.streams.model import Chair, Role, Stream
 
@@ -27,24 +30,26 @@ INDEXES = [
 ]
 MAX_VISITS = 100  # of one person to one stream; the oldest are forgotten
 
-CACHE_SIZE = 50_000
+CACHE_SIZE = 30_000  # seats, of about 250 bytes each
 SEEN_EVERY = timedelta(minutes=1)
+DUPLICATE_KEY = 11000  # MongoDB's code
+
+_Seat = tuple[int, datetime]
+"""Its uid, and when its person was last noted to be there. A plain tuple, because a process remembers very many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Occupant:
-    """Who takes a chair."""
+    """Who takes a chair, from which device."""
 
     user: str
     device: Mapping[str, str]
-    search: str
-    """By which they are found among the viewers: see `livestream_server.mongo.search`."""
+    full_name: str
+    username: str
 
-
-@dataclass(slots=True)
-class _Seat:
-    uid: int
-    last_seen: datetime
+    def described(self) -> Document:
+        """What a seat keeps of them; `search` is by what they are found among the viewers."""
+        return {"device": dict(self.device), "search": searchable(self.full_name, self.username)}
 
 
 class Seats:
@@ -56,7 +61,8 @@ class Seats:
     def __init__(self, database: Database, stay: timedelta) -> None:
         self._seats = database["seats"]
         self._stay = stay
-        self._cache: dict[tuple[str, str], _Seat] = {}
+        self._cache: Remembered[bytes, _Seat] = Remembered(CACHE_SIZE)
+        self._inserting = Together(self._insert_all)
 
     async def prepare(self) -> None:
         """Create the index that keeps uids apart; nothing happens if it is there."""
@@ -68,30 +74,26 @@ class Seats:
         A first join is one insert: the `_id` settles races of one person, the index those for a uid. A re-join
         writes at most once a minute, when and from which device it was, unless they may have left meanwhile.
         """
-        key = stream.id, who.user
-        about: Document = {"device": dict(who.device), "search": who.search}
+        key = _short(stream.id, who.user)
         seat = self._cache.get(key)
         if seat is None:
-            seat = await self._insert(stream, who.user, about, now)
-            if seat:
-                self._remember(key, seat)
-                return Chair(Role.AUDIENCE, seat.uid)
+            uid = await self._insert(stream, who, now)
+            if uid:
+                self._cache.remember(key, (uid, now))
+                return Chair(Role.AUDIENCE, uid)
             seat = await self._find(stream.id, who.user)
             if seat is None:
                 raise LookupError("a seat that was there is gone")
-        self._remember(key, seat)
-        await self._seen(stream, who.user, seat, about, now)
-        return Chair(Role.AUDIENCE, seat.uid)
+        await self._seen(stream, who.user, seat, who, now)
+        return Chair(Role.AUDIENCE, seat[0])
 
     async def keep(self, stream: Stream, user: str, now: datetime) -> Chair | None:
         """The chair that `user` has in the audience, and a note that they were seen; None if they never joined."""
-        key = stream.id, user
-        seat = self._cache.get(key) or await self._find(stream.id, user)
+        seat = self._cache.get(_short(stream.id, user)) or await self._find(stream.id, user)
         if seat is None:
             return None
-        self._remember(key, seat)
-        await self._seen(stream, user, seat, {}, now)
-        return Chair(Role.AUDIENCE, seat.uid)
+        await self._seen(stream, user, seat, None, now)
+        return Chair(Role.AUDIENCE, seat[0])
 
     async def leave(self, stream_id: str, user: str, now: datetime) -> None:
         """Note that `user` has left; nothing happens if they are not present, or were seen after `now`."""
@@ -109,14 +111,18 @@ class Seats:
     async def uid_of(self, stream_id: str, user: str) -> int | None:
         """The uid that `user` has in the audience; None if they never joined."""
         seat = await self._find(stream_id, user)
-        return seat.uid if seat else None
+        return seat[0] if seat else None
 
-    async def _seen(self, stream: Stream, user: str, seat: _Seat, about: Document, now: datetime) -> None:
-        departed = stream.departures_until is not None and seat.last_seen < stream.departures_until
-        if now - seat.last_seen < SEEN_EVERY and not departed:
+    async def _seen(self, stream: Stream, user: str, seat: _Seat, who: Occupant | None, now: datetime) -> None:
+        """Note that `user`, of whom `who` tells more if it is there, is in the stream."""
+        uid, last_seen = seat
+        departed = stream.departures_until is not None and last_seen < stream.departures_until
+        if now - last_seen < SEEN_EVERY and not departed:
+            if _short(stream.id, user) not in self._cache:
+                self._cache.remember(_short(stream.id, user), seat)
             return
         key, until = _key(stream.id, user), now + self._stay
-        values = {"last_seen": now, "left_at": None, "until": until, **about}
+        values = {"last_seen": now, "left_at": None, "until": until, **(who.described() if who else {})}
         stayed = await self._seats.update_one(
             {"_id": key, "visits.0.until": {"$gt": now}},
             {"$set": {**values, "visits.0.until": until}, "$inc": {"revision": 1}},
@@ -131,17 +137,17 @@ class Seats:
                     "$inc": {"revision": 1},
                 },
             )
-        seat.last_seen = now
+        self._cache.remember(_short(stream.id, user), (uid, now))
 
-    async def _insert(self, stream: Stream, user: str, about: Document, now: datetime) -> _Seat | None:
-        """A new seat, or None if the person has one."""
+    async def _insert(self, stream: Stream, who: Occupant, now: datetime) -> int | None:
+        """The uid of a new seat, or None if the person has one."""
         taken = {each.uid for each in stream.broadcasters}
         while True:
             uid = random_uid()
             if uid in taken:
                 continue
             document: Document = {
-                "_id": _key(stream.id, user),
+                "_id": _key(stream.id, who.user),
                 "schema": 1,
                 "stream": ObjectId(stream.id),
                 "creator": ObjectId(stream.creator),
@@ -153,26 +159,38 @@ class Seats:
                 "visits": [{"since": now, "until": now + self._stay}],
                 "events": [],
                 "revision": 0,
-                **about,
+                **who.described(),
             }
-            try:
-                await self._seats.insert_one(document)
-            except DuplicateKeyError as error:
-                if ONE_UID not in str(error.details):
-                    return None
-            else:
-                return _Seat(uid, now)
+            refusal = await self._inserting.ask(document)
+            if refusal is None:
+                return uid
+            if ONE_UID not in refusal:
+                return None
+
+    async def _insert_all(self, documents: Sequence[Document]) -> Sequence[str | None]:
+        """Insert each document that can be; answers with what forbids each of the others."""
+        refusals: list[str | None] = [None] * len(documents)
+        try:
+            await self._seats.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            details: Document = dict(error.details or {})
+            failed = details.get("writeErrors", [])
+            if details.get("writeConcernErrors") or any(each["code"] != DUPLICATE_KEY for each in failed):
+                raise
+            for each in failed:
+                refusals[each["index"]] = str(each)
+        return refusals
 
     async def _find(self, stream_id: str, user: str) -> _Seat | None:
         document = await self._seats.find_one({"_id": _key(stream_id, user)})
-        return _Seat(document["uid"], document["last_seen"]) if document else None
-
-    def _remember(self, key: tuple[str, str], seat: _Seat) -> None:
-        while len(self._cache) >= CACHE_SIZE:
-            self._cache.pop(next(iter(self._cache)))
-        self._cache[key] = seat
+        return (document["uid"], document["last_seen"]) if document else None
 
 
 def _key(stream_id: str, user: str) -> Document:
     """The `_id` of the one seat. The order of its parts is part of the key."""
     return {"stream": ObjectId(stream_id), "user": ObjectId(user)}
+
+
+def _short(stream_id: str, user: str) -> bytes:
+    """The same in a process's memory."""
+    return bytes.fromhex(stream_id + user)

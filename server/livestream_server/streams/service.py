@@ -8,14 +8,13 @@ from livestream.v1 import live_stream_service_pb2 as rpc
 from livestream.v1.live_stream_pb2 import END_REASON_UNSPECIFIED, LiveStream
 from livestream.v1.live_stream_service_pb2_grpc import LiveStreamServiceServicer
 from livestream.v1.user_pb2 import UserSummary
-from livestream_server.mongo.search import searchable
 from livestream_server.streams import view
 from livestream_server.streams.drafting import check, new_stream
 from livestream_server.streams.model import Chair, GuestNotFound, NotJoined, Role, Status, Stream, StreamNotFound
 from livestream_server.streams.requests import Wish, draft_of, role_of, wish_of
 from livestream_server.streams.seats import Occupant, Seats
 from livestream_server.streams.store import Streams
-from livestream_server.tokens.agora import Grant, TokenIssuer, Tokens
+from livestream_server.tokens.agora import Grant, TokenIssuer
 from livestream_server.transport.call import current_call, current_caller
 from livestream_server.transport.pipeline import Context
 from livestream_server.transport.values import idempotency_of, object_id, timestamp
@@ -47,14 +46,11 @@ class Bans(Protocol):
         """Raise NotAllowed if a ban shuts the person out of the stream."""
 
 
-class Thumbnails(Protocol):
+class Thumbnails(view.Thumbnails, Protocol):
     """What this room needs of the images room."""
 
     async def store(self, data: bytes) -> str:
         """Keep a picture and answer with its key; raises Invalid or Exhausted."""
-
-    def url(self, key: str | None) -> str:
-        """The public address of a picture, or of the default one."""
 
 
 class LiveStreamRoom(LiveStreamServiceServicer):
@@ -78,6 +74,7 @@ class LiveStreamRoom(LiveStreamServiceServicer):
         self._access = access
         self._bans = bans
         self._thumbnails = thumbnails
+        self._view = view.View(thumbnails)
         self._tokens = tokens
         self._clock = clock
 
@@ -89,7 +86,7 @@ class LiveStreamRoom(LiveStreamServiceServicer):
         if stream is None:
             stream = await self._streams.add(await self._drafted(request, caller), key, fingerprint)
         cards = await self._people.cards_for(caller, stream.guests)
-        return rpc.CreateStreamResponse(live_stream=self._seen(stream, Role.HOST, cards))
+        return rpc.CreateStreamResponse(live_stream=self._view.shown(stream, Role.HOST, cards))
 
     async def _drafted(self, request: rpc.CreateStreamRequest, caller: str) -> Stream:
         draft, now = draft_of(request), self._clock()
@@ -107,19 +104,15 @@ class LiveStreamRoom(LiveStreamServiceServicer):
         cards = await self._people.cards_for(caller, [stream.creator, *stream.guests])
         await self._require_not_blocked(stream, caller)
         stream, chair = await self._seated(stream, cards[caller], wish, now)
-        tokens = self._issued(stream, caller, chair, now)
-        return rpc.JoinStreamResponse(
-            live_stream=self._seen(stream, chair.role, cards),
-            agora=_agora(stream, chair, tokens),
-            rtm=_rtm(stream, caller, tokens),
-        )
+        agora, rtm = self._credentials(stream, caller, chair, now)
+        return rpc.JoinStreamResponse(live_stream=self._view.shown(stream, chair.role, cards), agora=agora, rtm=rtm)
 
     async def GetStream(self, request: rpc.GetStreamRequest, context: Context) -> rpc.GetStreamResponse:  # noqa: ARG002 - gRPC's signature
         caller = current_caller().id
         stream = await self._streams.get(object_id("live_stream_id", request.live_stream_id))
         cards = await self._people.cards_for(caller, [stream.creator, *stream.guests])
         return rpc.GetStreamResponse(
-            live_stream=self._seen(stream, stream.role_of(caller), cards),
+            live_stream=self._view.shown(stream, stream.role_of(caller), cards),
             end_reason=view.END_REASONS[stream.end_reason] if stream.end_reason else END_REASON_UNSPECIFIED,
         )
 
@@ -129,8 +122,8 @@ class LiveStreamRoom(LiveStreamServiceServicer):
         await self._people.cards_for(caller, [])
         await self._require_not_blocked(stream, caller)
         chair = await self._kept(stream, caller, role_of(request) or stream.role_of(caller) or Role.AUDIENCE, now)
-        tokens = self._issued(stream, caller, chair, now)
-        return rpc.RenewTokensResponse(agora=_agora(stream, chair, tokens), rtm=_rtm(stream, caller, tokens))
+        agora, rtm = self._credentials(stream, caller, chair, now)
+        return rpc.RenewTokensResponse(agora=agora, rtm=rtm)
 
     async def LeaveStream(self, request: rpc.LeaveStreamRequest, context: Context) -> rpc.LeaveStreamResponse:  # noqa: ARG002 - gRPC's signature
         caller, now = current_caller().id, self._clock()
@@ -178,7 +171,7 @@ class LiveStreamRoom(LiveStreamServiceServicer):
 
     async def _shown(self, stream: Stream, caller: str) -> LiveStream:
         cards = await self._people.cards([stream.creator, *stream.guests])
-        return self._seen(stream, stream.role_of(caller), cards)
+        return self._view.shown(stream, stream.role_of(caller), cards)
 
     async def _kept(self, stream: Stream, user: str, role: Role, now: datetime) -> Chair:
         """The chair that `user` already has; raises what a join would raise, or NotJoined."""
@@ -206,16 +199,36 @@ class LiveStreamRoom(LiveStreamServiceServicer):
         if stream.price is not None:
             await self._access.require(stream.id, user)
 
-    def _issued(self, stream: Stream, user: str, chair: Chair, now: datetime) -> Tokens:
-        return self._tokens.issue(Grant(stream.channel_name, chair.uid, user, chair.publishes), now)
+    def _credentials(
+        self, stream: Stream, user: str, chair: Chair, now: datetime
+    ) -> tuple[rpc.AgoraCredentials, rpc.RtmCredentials]:
+        """What lets `user` into Agora's channel and into RTM, from now on for the life of a token."""
+        tokens = self._tokens.issue(Grant(stream.channel_name, chair.uid, user, chair.publishes), now)
+        expires_at = timestamp(tokens.expires_at)
+        agora = rpc.AgoraCredentials(
+            app_id=tokens.app_id,
+            channel_name=stream.channel_name,
+            token=tokens.rtc,
+            uid=chair.uid,
+            role=view.ROLES[chair.role],
+            expires_at=expires_at,
+        )
+        rtm = rpc.RtmCredentials(
+            app_id=tokens.app_id,
+            channel_name=stream.channel_name,
+            user_id=user,
+            token=tokens.rtm,
+            expires_at=expires_at,
+        )
+        return agora, rtm
 
     async def _seated(self, stream: Stream, card: UserSummary, wish: Wish, now: datetime) -> tuple[Stream, Chair]:
         """The stream with the person inside, and the chair they got."""
         user = card.id
         if wish.role is Role.AUDIENCE:
             await self._require_admission(stream, user)
-            about = Occupant(user, wish.device, searchable(f"{card.name} {card.surname}", card.username))
-            return stream, await self._seats.take(stream, about, now)
+            who = Occupant(user, wish.device, f"{card.name} {card.surname}", card.username)
+            return stream, await self._seats.take(stream, who, now)
         while True:
             place = stream.place_of(user, wish.role)
             broadcaster = stream.broadcasters[place]
@@ -230,27 +243,3 @@ class LiveStreamRoom(LiveStreamServiceServicer):
             )
             # Where another call was faster, the stream is in another state now: decide again.
             stream = entered or await self._streams.get(stream.id)
-
-    def _seen(self, stream: Stream, role: Role | None, cards: Mapping[str, UserSummary]) -> LiveStream:
-        return view.live_stream(stream, role, cards, self._thumbnails.url(stream.thumbnail))
-
-
-def _agora(stream: Stream, chair: Chair, tokens: Tokens) -> rpc.AgoraCredentials:
-    return rpc.AgoraCredentials(
-        app_id=tokens.app_id,
-        channel_name=stream.channel_name,
-        token=tokens.rtc,
-        uid=chair.uid,
-        role=view.ROLES[chair.role],
-        expires_at=timestamp(tokens.expires_at),
-    )
-
-
-def _rtm(stream: Stream, user: str, tokens: Tokens) -> rpc.RtmCredentials:
-    return rpc.RtmCredentials(
-        app_id=tokens.app_id,
-        channel_name=stream.channel_name,
-        user_id=user,
-        token=tokens.rtm,
-        expires_at=timestamp(tokens.expires_at),
-    )

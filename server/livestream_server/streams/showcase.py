@@ -1,7 +1,7 @@
 """Stored streams as messages, for rooms that read the collection `streams` and must not know what is in it."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from livestream.v1.live_stream_pb2 import LiveStream
 from livestream.v1.user_pb2 import UserSummary
@@ -9,17 +9,10 @@ from livestream_server.streams import view
 from livestream_server.streams.store import from_document
 
 
-class Thumbnails(Protocol):
-    """Where pictures are."""
-
-    def url(self, key: str | None) -> str:
-        """The public address of a picture, or of the default one."""
-
-
 class Showcase:
     """Shows streams of the database."""
 
-    def __init__(self, thumbnails: Thumbnails) -> None:
+    def __init__(self, thumbnails: view.Thumbnails) -> None:
         self._thumbnails = thumbnails
 
     def shown(self, document: Mapping[str, Any], caller: str | None, cards: Mapping[str, UserSummary]) -> LiveStream:

@@ -10,7 +10,9 @@ from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from livestream_server.errors import IdempotencyKeyReused
+from livestream_server.mongo.by_id import ById
 from livestream_server.mongo.client import Database, Document
+from livestream_server.remembered import Remembered
 from livestream_server.streams.deadlines import Limits, due_at
 from livestream_server.streams.drafting import channel_name
 from livestream_server.streams.journal import HIDDEN, recorded
@@ -51,15 +53,22 @@ INDEXES = [
         partialFilterExpression={"reminders": {"$type": "objectId"}},
     ),
 ]
+REMEMBERED = 4096  # streams, of about 2 KB each
 SEEN_EVERY = timedelta(minutes=1)
 DEPARTURES = timedelta(minutes=1)
 
 
 class Streams:
-    """Reads and writes streams. A deleted stream is absent from every read."""
+    """Reads and writes streams. A deleted stream is absent from every read.
+
+    A stream is read anew for each call. If its document is what it was at the last read, so is the answer: the very
+    same object.
+    """
 
     def __init__(self, database: Database, limits: Limits) -> None:
         self._streams = database["streams"]
+        self._by_id = ById(self._streams, HIDDEN)
+        self._read: Remembered[str, tuple[bytes, Stream]] = Remembered(REMEMBERED)
         self._limits = limits
 
     async def prepare(self) -> None:
@@ -79,10 +88,15 @@ class Streams:
 
     async def get_even_deleted(self, stream_id: str) -> Stream:
         """The stream, for a caller whose repeat of a deletion must answer like the first; raises StreamNotFound."""
-        document = await self._streams.find_one({"_id": ObjectId(stream_id)}, HIDDEN)
-        if document is None:
+        raw = (await self._by_id.find([stream_id])).get(stream_id)
+        if raw is None:
             raise StreamNotFound(stream_id)
-        return from_document(document)
+        before = self._read.get(stream_id)
+        if before and before[0] == raw:
+            return before[1]
+        stream = from_document(self._by_id.decoded(raw))
+        self._read.remember(stream_id, (raw, stream))
+        return stream
 
     async def get_with_changes(self, stream_id: str) -> tuple[Stream, Document]:
         """The stream, deleted or not, and the document that holds its journal; raises StreamNotFound."""

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from decimal import Decimal as Number
+from typing import Protocol
 
 from google.type.decimal_pb2 import Decimal
 
 from livestream.v1 import live_stream_pb2 as pb
 from livestream.v1.user_pb2 import UserSummary
+from livestream_server.remembered import Remembered
 from livestream_server.streams.model import EndReason, Role, Status, Stream, StreamType
 from livestream_server.transport.values import timestamp
 
@@ -17,6 +19,35 @@ ROLES = {each: pb.Role.Value(f"ROLE_{each.name}") for each in Role}
 
 _OWNER = pb.ReplayAccess(status=pb.REPLAY_STATUS_OWNER)
 _UNAVAILABLE = pb.ReplayAccess(status=pb.REPLAY_STATUS_UNAVAILABLE)
+
+REMEMBERED = 2048  # messages, of about 3 KB each
+
+
+class Thumbnails(Protocol):
+    """Where pictures are."""
+
+    def url(self, key: str | None) -> str:
+        """The public address of a picture, or of the default one."""
+
+
+class View:
+    """Shows streams. One that has not changed, with people who have not, is shown by the same message again."""
+
+    def __init__(self, thumbnails: Thumbnails) -> None:
+        self._thumbnails = thumbnails
+        self._shown: Remembered[
+            tuple[str, Role | None], tuple[Stream, tuple[UserSummary | None, ...], pb.LiveStream]
+        ] = Remembered(REMEMBERED)
+
+    def shown(self, stream: Stream, role: Role | None, cards: Mapping[str, UserSummary]) -> pb.LiveStream:
+        """The message for a caller who is `role` to the stream; it must not be changed."""
+        people = tuple([cards.get(each.user) for each in stream.broadcasters])
+        before = self._shown.get((stream.id, role))
+        if before and before[0] is stream and before[1] == people:
+            return before[2]
+        message = live_stream(stream, role, cards, self._thumbnails.url(stream.thumbnail))
+        self._shown.remember((stream.id, role), (stream, people, message))
+        return message
 
 
 def live_stream(

@@ -24,17 +24,10 @@ class People(Protocol):
         """The cards of those who are known, in one read; raises NotAllowed if the caller is not."""
 
 
-class Thumbnails(Protocol):
-    """What is needed of the images room."""
-
-    def url(self, key: str | None) -> str:
-        """The public address of a picture, or of the default one."""
-
-
 class Journals:
     """Reads journals."""
 
-    def __init__(self, streams: Streams, people: People, thumbnails: Thumbnails) -> None:
+    def __init__(self, streams: Streams, people: People, thumbnails: view.Thumbnails) -> None:
         self._streams = streams
         self._people = people
         self._thumbnails = thumbnails
@@ -57,7 +50,7 @@ class Journal:
     changes: Sequence[WatchStreamResponse]
     """In their order, without a gap; the last one has `revision`. Whoever tells them must not change them."""
     _people: People
-    _thumbnails: Thumbnails
+    _thumbnails: view.Thumbnails
 
     @property
     def active(self) -> bool:

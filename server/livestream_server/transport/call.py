@@ -5,6 +5,7 @@ import string
 from collections.abc import Collection, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -36,7 +37,8 @@ class Call:
     method: str
     request_id: str
     peer: str
-    metadata: Metadata
+    authorization: Sequence[str | bytes]
+    """The values of that entry of the metadata, of which there should be at most one."""
     caller: Caller | None = None
     sent: int | None = None
     """Answers so far, if the method streams them."""
@@ -60,14 +62,25 @@ def current_caller() -> Caller:
     raise LookupError("an anonymous call has no caller")
 
 
-def begin(call: Call) -> None:
-    """Make `call` the current one of this task, and of the tasks that it starts."""
+def begun(method: str, metadata: Metadata, peer: str, *, trust_forwarded_for: bool) -> Call:
+    """A new call, the current one of this task and of the tasks that it starts.
+
+    `peer` is gRPC's text for where it came from; a proxy's word for that counts if `trust_forwarded_for`.
+    """
+    authorization, request_id, forwarded = [], None, None
+    for key, value in metadata:
+        if key == "authorization":
+            authorization.append(value)
+        elif key == "x-request-id":
+            request_id = request_id or value
+        elif key == "x-forwarded-for":
+            forwarded = forwarded or value
+    address = peer_address(peer)
+    if trust_forwarded_for and isinstance(forwarded, str):
+        address = forwarded.partition(",")[0].strip()
+    call = Call(method, request_id_of(request_id), address, authorization)
     _current.set(call)
-
-
-def first(metadata: Metadata, key: str) -> str | None:
-    """The first text value of `key`, which is in lower case as gRPC sends it."""
-    return next((value for name, value in metadata if name == key and isinstance(value, str)), None)
+    return call
 
 
 def is_request_id(text: str) -> bool:
@@ -75,11 +88,12 @@ def is_request_id(text: str) -> bool:
     return 0 < len(text) <= REQUEST_ID_LENGTH and _VISIBLE.issuperset(text)
 
 
-def request_id_of(given: str | None) -> str:
+def request_id_of(given: str | bytes | None) -> str:
     """The id that the caller gave, if it can be one, else a new one."""
-    return given if given is not None and is_request_id(given) else secrets.token_hex(8)
+    return given if isinstance(given, str) and is_request_id(given) else secrets.token_hex(8)
 
 
+@lru_cache(maxsize=1024)  # a connection has one, and many calls
 def peer_address(peer: str) -> str:
     """The bare address in gRPC's peer text: `ipv4:10.0.0.7:5123` and `ipv6:%5B::1%5D:5123` lose scheme and port."""
     scheme, _, rest = peer.partition(":")

@@ -1,8 +1,11 @@
 """What the contract says of a method, read once from its descriptor: access, required fields, size, time."""
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
+from operator import attrgetter, methodcaller
+from typing import Any
 
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
@@ -22,24 +25,22 @@ class Method:
 
     service: str
     name: str
+    path: str
+    """The name on the wire: `/livestream.v1.LiveStreamService/JoinStream`."""
     level: "Access.Level.ValueType"
     scope: str
-    required: tuple[str, ...]
+    required: Mapping[str, Callable[[Message], Any]]
+    """The fields that must be there, each with what tells whether it is, and not empty."""
     max_request_bytes: int
     timeout: float
     event_id: str
     """The field of a stream's answers from which a caller resumes; empty if there is none."""
 
-    @property
-    def path(self) -> str:
-        """The name on the wire: `/livestream.v1.LiveStreamService/JoinStream`."""
-        return f"/{self.service}/{self.name}"
-
     def check_required(self, request: Message) -> None:
         """Raise Invalid with one violation for each REQUIRED field that is absent or empty."""
-        missing = [name for name in self.required if not _is_set(request, name)]
+        missing = [Violation(name, "is required") for name, given in self.required.items() if not given(request)]
         if missing:
-            raise Invalid(*(Violation(name, "is required") for name in missing))
+            raise Invalid(*missing)
 
 
 def method_named(service: str, name: str) -> Method:
@@ -53,9 +54,10 @@ def method_named(service: str, name: str) -> Method:
     return Method(
         service=service,
         name=name,
+        path=f"/{service}/{name}",
         level=option.level or Access.LEVEL_REQUIRED,
         scope=option.scope,
-        required=tuple(each.name for each in fields if _is_required(each)),
+        required={each.name: _given(each) for each in fields if _is_required(each)},
         max_request_bytes=(
             LARGE_REQUEST_BYTES if any(each.type == each.TYPE_BYTES for each in fields) else SMALL_REQUEST_BYTES
         ),
@@ -68,9 +70,8 @@ def _is_required(field: FieldDescriptor) -> bool:
     return field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
 
 
-def _is_set(request: Message, name: str) -> bool:
-    field = request.DESCRIPTOR.fields_by_name[name]
-    return request.HasField(name) if field.has_presence else bool(getattr(request, name))
+def _given(field: FieldDescriptor) -> Callable[[Message], Any]:
+    return methodcaller("HasField", field.name) if field.has_presence else attrgetter(field.name)
 
 
 def _timeouts() -> dict[str, float]:

@@ -37,7 +37,7 @@ class Observer:
         self._sent = _SENT.labels(*labels)
         self._started = _STARTED.labels(*labels)
         self._seconds = _SECONDS.labels(*labels)
-        self._handled = {code: _HANDLED.labels(*labels, code.name) for code in grpc.StatusCode}
+        self._handled = {code: (code.name, _HANDLED.labels(*labels, code.name)) for code in grpc.StatusCode}
 
     def started(self) -> float:
         """Count a call; the answer is for `finished`."""
@@ -49,22 +49,26 @@ class Observer:
         """Count, time and log the call. `cause` is for the log alone: why a token was refused, for example."""
         seconds = time.perf_counter() - since
         self._open.dec()
-        self._handled[code].inc()
+        name, handled = self._handled[code]
+        handled.inc()
         self._seconds.observe(seconds)
         if call.sent:
             self._sent.inc(call.sent)
-        _log.info(
-            "call",
-            method=call.method,
-            code=code.name,
-            ms=round(seconds * 1000, 2),
-            caller=call.caller.id if call.caller else None,
-            request_id=call.request_id,
-            peer=call.peer,
-            **({"sent": call.sent} if call.sent is not None else {}),
-            **({"reason": reason} if reason else {}),
-            **({"cause": cause} if cause else {}),
-        )
+        said = {
+            "method": call.method,
+            "code": name,
+            "ms": round(seconds * 1000, 2),
+            "caller": call.caller.id if call.caller else None,
+            "request_id": call.request_id,
+            "peer": call.peer,
+        }
+        if call.sent is not None:
+            said["sent"] = call.sent
+        if reason:
+            said["reason"] = reason
+        if cause:
+            said["cause"] = cause
+        _log.info("call", **said)
 
     def failed_unexpectedly(self, call: Call, error: Exception) -> None:
         """Log what the caller is not told: the exception with its traceback."""

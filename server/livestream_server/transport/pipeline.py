@@ -6,7 +6,7 @@ handler takes bytes, because a message that cannot be parsed is an answer to giv
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias, cast
@@ -24,7 +24,7 @@ from livestream_server.errors import (
     ServiceError,
     Unauthenticated,
 )
-from livestream_server.transport.call import Call, Caller, Metadata, begin, first, peer_address, request_id_of
+from livestream_server.transport.call import Call, Caller, Metadata, begun
 from livestream_server.transport.methods import Method, method_named
 from livestream_server.transport.observing import Observer
 from livestream_server.transport.open_streams import OpenStreams
@@ -113,9 +113,11 @@ class _Pipeline:
 
     def _answering(self, endpoint: _Endpoint, run: Callable[[_Endpoint, bytes, Context, Call], Awaitable[Any]]) -> Any:
         """What gRPC calls; `run` gives the answer, or has written all answers of a stream when it returns."""
+        trusted = self._guards.trust_forwarded_for
 
         async def answer(request: bytes, context: Context) -> Any:
-            call = self._begun(endpoint.method, context)
+            metadata = cast("Metadata", context.invocation_metadata() or ())
+            call = begun(endpoint.method.path, metadata, context.peer(), trust_forwarded_for=trusted)
             since = endpoint.observer.started()
             code, reason, cause = grpc.StatusCode.CANCELLED, "", None
             failure: ServiceError | None = None
@@ -139,15 +141,6 @@ class _Pipeline:
 
         return answer
 
-    def _begun(self, method: Method, context: Context) -> Call:
-        metadata = cast("Metadata", context.invocation_metadata() or ())
-        peer = peer_address(context.peer())
-        if self._guards.trust_forwarded_for and (forwarded := first(metadata, "x-forwarded-for")):
-            peer = forwarded.partition(",")[0].strip()
-        call = Call(method.path, request_id_of(first(metadata, "x-request-id")), peer, metadata)
-        begin(call)
-        return call
-
     async def _guarded(self, endpoint: _Endpoint, request: bytes, context: Context, call: Call) -> Message:
         if self._in_flight >= self._guards.max_in_flight:
             raise Overloaded
@@ -155,7 +148,7 @@ class _Pipeline:
         try:
             seconds = self._seconds_left(endpoint.method, context)
             async with asyncio.timeout(seconds + _SLACK_SECONDS):
-                call.caller = await self._caller(endpoint.method, call.metadata)
+                call.caller = await self._caller(endpoint.method, call.authorization)
                 message = _parsed(endpoint, request)
                 with self._guards.database_deadline(seconds):
                     answer: Message = await endpoint.behaviour(message, context)
@@ -169,7 +162,7 @@ class _Pipeline:
         usual = endpoint.method.timeout
         async with self.streams.opened(usual if left is None else min(left, usual)) as stream:
             call.sent = 0
-            call.caller = await self._caller(endpoint.method, call.metadata)
+            call.caller = await self._caller(endpoint.method, call.authorization)
             if call.caller:
                 stream.end_at(call.caller.expires_at)
             answers = endpoint.behaviour(_parsed(endpoint, request), context)
@@ -181,8 +174,7 @@ class _Pipeline:
         wanted = method.timeout if left is None else left
         return max(0.001, min(wanted, self._guards.max_deadline))
 
-    async def _caller(self, method: Method, metadata: Metadata) -> Caller | None:
-        given = [value for key, value in metadata if key == "authorization"]
+    async def _caller(self, method: Method, given: Sequence[str | bytes]) -> Caller | None:
         if not given and method.level in (Access.LEVEL_OPTIONAL, Access.LEVEL_PUBLIC):
             return None
         if len(given) != 1 or not isinstance(given[0], str):
