@@ -1,4 +1,4 @@
-"""`python -m bench`: how fast the service is, beside a hello-world server, measured in one run on this machine.
+"""How fast the service is, beside a hello-world server, measured in one run on this machine.
 
 The servers are pinned to one core; the load and the database stub to another. Every reply is checked: the run fails
 if one is wrong. Believe ratios within a run rather than figures of two runs.
@@ -8,59 +8,57 @@ import argparse
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
-from bench import calls, http1, http2, population, stub, table
-from bench.load import Call, Shape
-from bench.processes import NotStarted, Program, free_port, pinned, running
-from bench.rounds import Row, WrongReply, measure
+from bench import catalogue, population, stub, table
+from bench.catalogue import Plan
+from bench.processes import NotStarted, pinned, running
+from bench.rounds import Beside, Row, WrongReply, measure
+from bench.servers import Servers, Unavailable
 from pymongo import MongoClient
 
 from livestream_run.dev.database import EmbeddedDatabase
 from livestream_server.mongo.client import Document
 
-GRPC = Shape(http2.Connection, connections=8, width=4)
-HTTP = Shape(http1.Connection, connections=32, width=1)
-
 EMBEDDED_NEWCOMERS = 3_000
 EMBEDDED_ROUNDS = 3
+EMBEDDED = rf"({catalogue.AGAIN}|{catalogue.FIRST}|{catalogue.CREATE}), gRPC$"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="alternating rounds (default: 5)")
-    parser.add_argument("--seconds", type=float, default=1.75, help="per row and round (default: 1.75)")
-    options = parser.parse_args()
+    options = _options()
     cores = sorted(os.sched_getaffinity(0))
     print(table.setting(), flush=True)
     try:
         with tempfile.TemporaryDirectory(prefix="livestream-bench-") as place, pinned(cores[-1]):
             bench = Bench(Path(place), cores[0], cores[-1], options.rounds, options.seconds)
-            bench.on_the_stub()
-            bench.on_the_embedded_database()
+            bench.on_the_stub(catalogue.chosen(catalogue.plans(population.NEWCOMERS), options.rows))
+            if options.rows == EVERYTHING:
+                bench.on_the_embedded_database()
     except (NotStarted, WrongReply) as failure:
         print(failure, file=sys.stderr)
         return 1
     return 0
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A running `livestream-server serve`."""
+EVERYTHING = ""
 
-    program: Program
-    grpc_port: int
-    http_port: int
 
-    def grpc(self, name: str, wanted: Iterator[Call]) -> Row:
-        return Row(f"{name}, gRPC", self.program, GRPC, self.grpc_port, wanted)
-
-    def http(self, name: str, wanted: Iterator[Call]) -> Row:
-        return Row(f"{name}, HTTP", self.program, HTTP, self.http_port, wanted)
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="2 rounds of a few rows, in less than a minute")
+    parser.add_argument("--rows", metavar="REGEX", help="only rows whose names match, e.g. 'again, (gRPC|HTTP)'")
+    parser.add_argument("--rounds", type=int, help="alternating rounds (default: 5)")
+    parser.add_argument("--seconds", type=float, default=1.25, help="per row and round (default: 1.25)")
+    options = parser.parse_args()
+    if options.rows is None:
+        options.rows = catalogue.QUICK if options.quick else EVERYTHING
+    options.rounds = options.rounds or (2 if options.quick else 5)
+    return options
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,69 +71,45 @@ class Bench:
     rounds: int
     seconds: float
 
-    def on_the_stub(self) -> None:
+    def on_the_stub(self, plans: Sequence[Plan]) -> list[Row]:
         with ExitStack() as stack:
-            database = stack.enter_context(self._program("bench.stub", core=self.load_core))
+            command = [sys.executable, "-m", "bench.stub"]
+            database = stack.enter_context(running(command, core=self.load_core, log=self.place / "stub.log"))
             port = database.printed_port()
             counts = stack.enter_context(closing(stub.Counts(port)))
-            floor = stack.enter_context(self._floor())
-            service = stack.enter_context(self._service(stub.uri(port)))
-            rows = [
-                floor,
-                service.grpc("JoinStream, audience again", calls.join_again()),
-                service.grpc("JoinStream, audience first", calls.join_first(population.NEWCOMERS)),
-                service.grpc("JoinStream, host again", calls.join_as_host()),
-                service.grpc("GetStream", calls.get()),
-                service.grpc("CreateStream", calls.create()),
-                service.http("JoinStream, audience again", calls.http_join_again()),
-                service.http("GetStream", calls.http_get()),
-                service.http("CreateStream", calls.http_create()),
-            ]
-            self._measure("Database: a stub that answers from memory", rows, self.rounds, counts.reads_and_writes)
+            rows = self._rows(plans, self._servers(stack, stub.uri(port)))
+            beside = Beside(counts.reads_and_writes, [database])
+            return self._measure("Database: a stub that answers from memory", rows, self.rounds, beside)
 
-    def on_the_embedded_database(self) -> None:
+    def on_the_embedded_database(self) -> list[Row]:
         with ExitStack() as stack:
             with pinned(self.load_core):
                 database = stack.enter_context(EmbeddedDatabase(self.place / "database"))
             _fill(database.uri)
-            floor = stack.enter_context(self._floor())
-            service = stack.enter_context(self._service(database.uri))
-            rows = [
-                floor,
-                service.grpc("JoinStream, audience again", calls.join_again()),
-                service.grpc("JoinStream, audience first", calls.join_first(EMBEDDED_NEWCOMERS)),
-                service.grpc("CreateStream", calls.create()),
-            ]
-            self._measure(
-                "Database: the embedded one, on the core of the load",
-                rows,
-                min(self.rounds, EMBEDDED_ROUNDS),
-                lambda: (0, 0),
-            )
+            plans = catalogue.chosen(catalogue.plans(EMBEDDED_NEWCOMERS), EMBEDDED)
+            rows = self._rows(plans, self._servers(stack, database.uri))
+            title = "Database: the embedded one, on the core of the load"
+            return self._measure(title, rows, min(self.rounds, EMBEDDED_ROUNDS), Beside())
 
-    def _measure(self, title: str, rows: list[Row], rounds: int, commands: Callable[[], tuple[int, int]]) -> None:
+    def _servers(self, stack: ExitStack, mongo_uri: str) -> Servers:
+        return Servers(stack, core=self.server_core, place=self.place, mongo_uri=mongo_uri)
+
+    def _rows(self, plans: Sequence[Plan], servers: Servers) -> list[Row]:
+        """The floor, and the rows whose servers can run here."""
+        rows = []
+        for plan in (catalogue.FLOOR, *plans):
+            try:
+                rows.append(plan.row(servers.get(plan.server)))
+            except Unavailable as why:
+                print(f"left out: {plan.call}, {plan.over}: {why}", flush=True)
+        return rows
+
+    def _measure(self, title: str, rows: list[Row], rounds: int, beside: Beside) -> list[Row]:
         print(f"\n{title}. 32 calls in flight, {rounds} rounds of {self.seconds} s.\n", flush=True)
-        uvloop.run(measure(rows, rounds=rounds, seconds=self.seconds, commands=commands, told=_told))
+        uvloop.run(measure(rows, rounds=rounds, seconds=self.seconds, beside=beside, told=_told))
         _told("")
         print(f"{table.table(rows, rows[0])}\n\n{table.load_cost(rows)}", flush=True)
-
-    @contextmanager
-    def _floor(self) -> Iterator[Row]:
-        with self._program("bench.floor", core=self.server_core) as program:
-            yield Row("floor: hello, grpc.aio", program, GRPC, program.printed_port(), calls.hello())
-
-    @contextmanager
-    def _service(self, mongo_uri: str) -> Iterator[Service]:
-        grpc_port, http_port = free_port(), free_port()
-        addresses = ("--grpc", f"127.0.0.1:{grpc_port}", "--http", f"127.0.0.1:{http_port}")
-        environment = population.environment(mongo_uri, self.place / "media")
-        with self._program("livestream_run", "serve", *addresses, core=self.server_core, **environment) as program:
-            program.wait_until_ready(http_port)
-            yield Service(program, grpc_port, http_port)
-
-    def _program(self, module: str, *arguments: str, core: int, **environment: str) -> AbstractContextManager[Program]:
-        command = [sys.executable, "-m", module, *arguments]
-        return running(command, core=core, log=self.place / f"{module}.log", environment=environment)
+        return rows
 
 
 def _fill(mongo_uri: str) -> None:

@@ -1,10 +1,12 @@
-"""The measured calls, one endless row of different ones for each figure, with what makes a reply the right one."""
+"""The measured calls over gRPC, one endless row of different ones for each figure.
+
+Each comes with what makes a reply the right one.
+"""
 
 from collections.abc import Iterator
-from itertools import count, cycle
+from itertools import chain, cycle, islice
 
-import orjson
-from bench import floor, http1, http2, population
+from bench import floor, http2, population
 from bench.load import Call
 from bench.population import STREAMS, VIEWERS, person_id, stream_id, token
 from google.protobuf.message import Message
@@ -20,8 +22,7 @@ from livestream.v1.live_stream_pb2 import (
 )
 
 _SERVICE = "/livestream.v1.LiveStreamService"
-_REST = "/api/v1/live-stream"
-_TITLE, _MOTIVATION, _MINUTES = "Evening guitar", "New songs, and some that you know.", 60
+TITLE, MOTIVATION, MINUTES = "Evening guitar", "New songs, and some that you know.", 60
 
 
 def hello() -> Iterator[Call]:
@@ -39,9 +40,14 @@ def join_again() -> Iterator[Call]:
     return cycle(_join(STREAMS + n, n % STREAMS, ROLE_AUDIENCE) for n in range(VIEWERS))
 
 
-def join_first(newcomers: int) -> Iterator[Call]:
+def join_hot() -> Iterator[Call]:
+    """The same viewers, all in one stream."""
+    return cycle(_join(STREAMS + n, 0, ROLE_AUDIENCE) for n in range(VIEWERS))
+
+
+def join_first(entrant: Iterator[int], newcomers: int) -> Iterator[Call]:
     """A person whom the service has not met, or not for long, enters a stream in which they never were."""
-    for n in count():
+    for n in entrant:
         yield _join(STREAMS + VIEWERS + n % newcomers, (n + n // newcomers) % STREAMS, ROLE_AUDIENCE)
 
 
@@ -70,6 +76,30 @@ def _join(person: int, stream: int, role: "Role.ValueType") -> Call:
     return Call(_grpc("JoinStream", message, person), good)
 
 
+def renew() -> Iterator[Call]:
+    """Viewers whose tokens run out. First of all they take their seats."""
+    return chain(islice(join_again(), VIEWERS), renew_seated())
+
+
+def renew_seated() -> Iterator[Call]:
+    return cycle(_renew(STREAMS + n, n % STREAMS) for n in range(VIEWERS))
+
+
+def _renew(person: int, stream: int) -> Call:
+    def good(body: bytes) -> bool:
+        reply = rpc.RenewTokensResponse.FromString(body)
+        return (
+            reply.agora.channel_name == population.channel(stream)
+            and reply.agora.role == ROLE_AUDIENCE
+            and reply.agora.uid > 0
+            and reply.agora.token.startswith("007")
+            and reply.rtm.token.startswith("007")
+            and reply.rtm.user_id == person_id(person)
+        )
+
+    return Call(_grpc("RenewTokens", rpc.RenewTokensRequest(live_stream_id=stream_id(stream)), person), good)
+
+
 def get() -> Iterator[Call]:
     return cycle(_get(STREAMS + n, n % STREAMS) for n in range(VIEWERS))
 
@@ -89,7 +119,7 @@ def create() -> Iterator[Call]:
 
 def _create(person: int) -> Call:
     message = rpc.CreateStreamRequest(
-        title=f"{_TITLE} {person}", interest="music", duration_goal=_MINUTES, motivation=_MOTIVATION
+        title=f"{TITLE} {person}", interest="music", duration_goal=MINUTES, motivation=MOTIVATION
     )
 
     def good(body: bytes) -> bool:
@@ -109,62 +139,6 @@ def _grpc(method: str, message: Message, person: int) -> tuple[bytes, bytes, byt
 
 
 _COMMON = {
-    method: http2.common_headers(f"{_SERVICE}/{method}") for method in ("JoinStream", "GetStream", "CreateStream")
+    method: http2.common_headers(f"{_SERVICE}/{method}")
+    for method in ("JoinStream", "RenewTokens", "GetStream", "CreateStream")
 }
-
-
-def http_join_again() -> Iterator[Call]:
-    """As `join_again`, over the public API."""
-    return cycle(_http_join(STREAMS + n, n % STREAMS) for n in range(VIEWERS))
-
-
-def _http_join(person: int, stream: int) -> Call:
-    body = orjson.dumps({"liveStreamId": stream_id(stream), "deviceType": "iOS", "country": "TR"})
-
-    def good(reply: bytes) -> bool:
-        data = orjson.loads(reply)["data"]
-        return bool(
-            data["liveStream"]["id"] == stream_id(stream)
-            and data["liveStream"]["role"] == "audience" == data["agora"]["role"]
-            and data["agora"]["channelName"] == population.channel(stream)
-            and data["agora"]["token"].startswith("007")
-            and data["rtm"]["token"].startswith("007")
-            and data["rtm"]["userId"] == person_id(person)
-        )
-
-    return Call(http1.request("POST", f"{_REST}/join", body, token(person)), good)
-
-
-def http_get() -> Iterator[Call]:
-    return cycle(_http_get(STREAMS + n, n % STREAMS) for n in range(VIEWERS))
-
-
-def _http_get(person: int, stream: int) -> Call:
-    def good(reply: bytes) -> bool:
-        data = orjson.loads(reply)["data"]
-        return bool(data["id"] == stream_id(stream) and data["creator"]["_id"] == person_id(stream))
-
-    return Call(http1.request("GET", f"{_REST}/{stream_id(stream)}", b"", token(person)), good)
-
-
-def http_create() -> Iterator[Call]:
-    return cycle(_http_create(n) for n in range(STREAMS))
-
-
-def _http_create(person: int) -> Call:
-    asked = {
-        "title": f"{_TITLE} {person}",
-        "interest": "music",
-        "durationGoal": _MINUTES,
-        "motivation": _MOTIVATION,
-    }
-
-    def good(reply: bytes) -> bool:
-        data = orjson.loads(reply)["data"]
-        return bool(
-            data["title"] == asked["title"]
-            and data["status"] == "preparing"
-            and data["creator"]["_id"] == person_id(person)
-        )
-
-    return Call(http1.request("POST", f"{_REST}/create", orjson.dumps(asked), token(person)), good)

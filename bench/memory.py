@@ -6,7 +6,7 @@ so that no figure rests on a wrong answer; the service's counting of rankings, w
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import bson
@@ -25,19 +25,34 @@ _TESTS: Mapping[str, Callable[[Any, Any], bool]] = {
     "$gt": lambda value, limit: value is not None and value > limit,
     "$gte": lambda value, limit: value is not None and value >= limit,
 }
-_CHANGES: Mapping[str, Callable[[Any, Any], Any]] = {
+Changes = dict[str, Callable[[Any, Any], Any]]
+"""The new value of a field by the operator of an update, from the old value and the operand."""
+_CHANGES: Changes = {
     "$set": lambda _, new: new,
     "$inc": lambda old, by: (old or 0) + by,
     "$min": lambda old, new: new if old is None else min(old, new),
     "$max": lambda old, new: new if old is None else max(old, new),
     "$push": lambda old, push: _pushed(old or [], **{name.removeprefix("$"): value for name, value in push.items()}),
 }
+_ON_INSERT: Changes = {"$setOnInsert": _CHANGES["$set"]}
 _WITHOUT_ID = {frozenset({"due_at"}), frozenset({"creator", "request_id"}), frozenset({"status", "reminders"})}
 """Fields of the filters that may come without `_id`."""
 
 
 class Unknown(Exception):
     """Something was asked that this database does not know."""
+
+
+class Duplicate(Exception):
+    """A document has an `_id` that another one has."""
+
+    def __init__(self, key: Any) -> None:
+        self.error = {
+            "code": 11000,
+            "errmsg": f"E11000 duplicate key error index: _id_ dup key: {{ _id: {key} }}",
+            "keyPattern": {"_id": 1},
+            "keyValue": {"_id": key},
+        }
 
 
 class Memory:
@@ -85,32 +100,31 @@ class Memory:
                 raise Unknown(f"a filter by {', '.join(filter_)}")
             return []
         wanted, others = filter_["_id"], {key: value for key, value in filter_.items() if key != "_id"}
-        keys = wanted["$in"] if isinstance(wanted, dict) and "$in" in wanted else [_key(wanted)]
+        ids = wanted["$in"] if isinstance(wanted, dict) and wanted.keys() == {"$in"} else [wanted]
+        keys = dict.fromkeys(map(_key, ids))
         return [collection[each] for each in keys if each in collection and _matches(collection[each], others)]
 
     def _insert(self, command: Document) -> Document:
         collection = self._collection(command)
-        for document in command["documents"]:
-            if (key := _key(document["_id"])) in collection:
-                return {"n": 0, "writeErrors": [_duplicate()]}
-            collection[key] = _raw(document)
-        return {"n": len(command["documents"])}
+        return _each(command, command["documents"], lambda document: _inserted(collection, document))
 
     def _update(self, command: Document) -> Document:
-        (update,) = command["updates"]
-        collection, key = self._collection(command), _key(update["q"]["_id"])
+        collection = self._collection(command)
+        return _each(command, command["updates"], lambda update: self._updated(collection, update))
+
+    def _updated(self, collection: dict[Any, RawBSONDocument], update: Document) -> Document:
+        if update.get("multi") or not isinstance(update["u"], dict):
+            raise Unknown("an update of many documents, or by a pipeline")
         if self._changed(collection, update["q"], update["u"]):
             return {"n": 1, "nModified": 1}
         if not update.get("upsert"):
             return {"n": 0, "nModified": 0}
-        if key in collection:
-            return {"n": 0, "nModified": 0, "writeErrors": [_duplicate()]}
-        collection[key] = _raw({"_id": update["q"]["_id"], **update["u"]["$set"]})
-        return {"n": 1, "nModified": 0, "upserted": [{"index": 0, "_id": update["q"]["_id"]}]}
+        _inserted(collection, _applied({"_id": update["q"]["_id"]}, update["u"], _CHANGES | _ON_INSERT))
+        return {"n": 1, "nModified": 0, "upserted": [update["q"]["_id"]]}
 
     def _find_and_modify(self, command: Document) -> Document:
-        if not command.get("new"):
-            raise Unknown("findAndModify that answers with the old document")
+        if not command.get("new") or command.get("upsert"):
+            raise Unknown("findAndModify that answers with the old document, or inserts")
         changed = self._changed(self._collection(command), command["query"], command["update"])
         return {"value": _shown(changed, command.get("fields"))}
 
@@ -118,16 +132,10 @@ class Memory:
         self, collection: dict[Any, RawBSONDocument], filter_: Document, update: Document
     ) -> RawBSONDocument | None:
         """The document after the update; None if the filter finds none."""
-        if unknown := update.keys() - _CHANGES.keys():
-            raise Unknown(f"an update by {', '.join(unknown)}")
+        known = {name: values for name, values in update.items() if name not in _ON_INSERT}
         for found in self._found(collection, filter_):
-            document = bson.decode(found.raw)
-            for name, values in update.items():
-                for path, value in values.items():
-                    holder, last = _holder(document, path)
-                    old = holder[last] if isinstance(holder, list) else holder.get(last)
-                    holder[last] = _CHANGES[name](old, value)
-            changed = collection[_key(document["_id"])] = _raw(document)
+            changed = _raw(_applied(bson.decode(found.raw), known, _CHANGES))
+            collection[_key(changed["_id"])] = changed
             return changed
         return None
 
@@ -138,6 +146,45 @@ class Memory:
         for each in found:
             del collection[_key(each["_id"])]
         return {"n": len(found)}
+
+
+def _each(command: Document, statements: Sequence[Document], run: Callable[[Document], Document]) -> Document:
+    """Run the statements of a command, as MongoDB does: an ordered one ends with the first that fails."""
+    reply: Document = {"n": 0}
+    for index, statement in enumerate(statements):
+        try:
+            outcome = run(statement)
+        except Duplicate as duplicate:
+            reply.setdefault("writeErrors", []).append({"index": index, **duplicate.error})
+            if command.get("ordered", True):
+                break
+            continue
+        for key in outcome.pop("upserted", []):
+            reply.setdefault("upserted", []).append({"index": index, "_id": key})
+        for name, number in outcome.items():
+            reply[name] = reply.get(name, 0) + number
+    return reply
+
+
+def _applied(document: Document, update: Document, changes: Changes) -> Document:
+    """The document after the operators of an update."""
+    if unknown := update.keys() - changes.keys():
+        raise Unknown(f"an update by {', '.join(unknown)}")
+    for name, values in update.items():
+        for path, value in values.items():
+            holder, last = _holder(document, path)
+            old = holder[last] if isinstance(holder, list) else holder.get(last)
+            holder[last] = changes[name](old, value)
+    return document
+
+
+def _inserted(collection: dict[Any, RawBSONDocument], document: Document) -> Document:
+    """Raises Duplicate. A unique index but that of `_id` never refuses: nobody here draws what is taken."""
+    key = _key(document["_id"])
+    if key in collection:
+        raise Duplicate(document["_id"])
+    collection[key] = _raw(document)
+    return {"n": 1}
 
 
 def _unknown(command: Document) -> Document:
@@ -197,13 +244,14 @@ def _pushed(old: list[Any], each: list[Any], position: int | None = None, slice:
 
 
 def _shown(document: RawBSONDocument | None, projection: Document | None) -> RawBSONDocument | None:
-    """The document without the fields that the projection leaves out."""
-    if any((projection or {}).values()):
-        raise Unknown("a projection that names what it wants")
-    if not document or not projection or projection.keys().isdisjoint(document):
+    """The document with the fields that the projection names, or without those that it leaves out."""
+    if not document or not projection:
         return document
-    return _raw({name: value for name, value in bson.decode(document.raw).items() if name not in projection})
-
-
-def _duplicate() -> Document:
-    return {"index": 0, "code": 11000, "errmsg": "E11000 duplicate key error", "keyPattern": {"_id": 1}}
+    named = {name for name, shown in projection.items() if shown}
+    hidden = projection.keys() - named
+    if (named and hidden - {"_id"}) or any("." in name or not isinstance(projection[name], int) for name in projection):
+        raise Unknown("a projection of more than whole fields")
+    if not named and hidden.isdisjoint(document):
+        return document
+    kept = (named | {"_id"} if named else set(document)) - hidden
+    return _raw({name: value for name, value in bson.decode(document.raw).items() if name in kept})

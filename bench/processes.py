@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-START_SECONDS = 30.0
+START_SECONDS = 90.0  # on a busy machine
 STOP_SECONDS = 15.0
 
 
@@ -78,9 +78,19 @@ def _children(pid: int) -> list[int]:
     ]
 
 
-def cpu_seconds(before: Mapping[str, int], after: Mapping[str, int]) -> float:
-    """What was used between two readings of `cpu_by_thread`; a thread that ended in between is left out."""
-    return sum(used - before.get(thread, 0) for thread, used in after.items()) / 1e9
+class Cpu:
+    """What programs use of their core from now on."""
+
+    def __init__(self, programs: Sequence[Program]) -> None:
+        self._programs = programs
+        self._before = self._by_thread()
+
+    def _by_thread(self) -> dict[str, int]:
+        return {thread: used for each in self._programs for thread, used in each.cpu_by_thread().items()}
+
+    def seconds(self) -> float:
+        """What was used so far; a thread that ended meanwhile is left out."""
+        return sum(used - self._before.get(thread, 0) for thread, used in self._by_thread().items()) / 1e9
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Self
 
 from bench import load
 from bench.load import Call, Shape, Tally
-from bench.processes import Program, cpu_seconds
+from bench.processes import Cpu, Program
 
 WARM_UP_CALLS = 1_200
 """Before each measurement. More than there are viewers and hosts, so that the service's caches are as in steady use."""
@@ -21,12 +21,20 @@ WARM_UP_SECONDS = 30.0
 class Row:
     """One kind of call on one server."""
 
-    name: str
-    program: Program
+    call: str
+    """What is asked, e.g. `GetStream`; rows with the same one can be compared."""
+    over: str
+    """Of whom and how, e.g. `HTTP`."""
+    programs: Sequence[Program]
+    """Whose CPU and memory count."""
     shape: Shape
     port: int
     calls: Iterator[Call]
     slices: list["Slice"] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return f"{self.call}, {self.over}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,7 @@ class Slice:
     cpu: float
     """CPU seconds of the server."""
     load_cpu: float
-    """CPU seconds of the load."""
+    """CPU seconds of the load, and of the database stub on the same core."""
     latencies: Sequence[float]
     reads: int
     writes: int
@@ -51,6 +59,11 @@ class Slice:
     @property
     def cpu_microseconds(self) -> float:
         return self.cpu / self.calls * 1e6
+
+    def milliseconds(self, part: float) -> float:
+        """The time within which this part of the calls was answered."""
+        ordered = sorted(self.latencies)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * part))] * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,44 +83,51 @@ class WrongReply(Exception):
     """A reply was not the right one, so no figure of the run means anything."""
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What works for the measurement on the core of the load."""
+
+    commands: Callable[[], tuple[int, int]] = lambda: (0, 0)
+    """The database's reads and writes so far."""
+    programs: Sequence[Program] = ()
+
+
 async def measure(
-    rows: Sequence[Row],
-    *,
-    rounds: int,
-    seconds: float,
-    commands: Callable[[], tuple[int, int]],
-    told: Callable[[str], None],
+    rows: Sequence[Row], *, rounds: int, seconds: float, beside: Beside, told: Callable[[str], None]
 ) -> None:
-    """Fill each row with a slice per round. `commands` counts the database's reads and writes so far.
+    """Fill each row with a slice per round.
 
     Raises WrongReply.
     """
     for row in rows:
         told(f"warming up: {row.name}")
-        await _slice(row, 0.5, commands)
+        await _slice(row, 0.25, beside)
     for number in range(rounds):
         for row in rows if number % 2 == 0 else reversed(rows):
             told(f"round {number + 1} of {rounds}: {row.name}")
-            row.slices.append(await _slice(row, seconds, commands))
+            row.slices.append(await _slice(row, seconds, beside))
 
 
-async def _slice(row: Row, seconds: float, commands: Callable[[], tuple[int, int]]) -> Slice:
+async def _slice(row: Row, seconds: float, beside: Beside) -> Slice:
     gc.collect()
     gc.disable()
     try:
         async with load.running(row.shape, row.port, row.calls) as tally:
             await _warm(row, tally)
-            (reads, writes), cpu_before = commands(), row.program.cpu_by_thread()
+            reads, writes = beside.commands()
+            cpu, load_cpu = Cpu(row.programs), Cpu(beside.programs)
             answered, own_cpu, since = tally.answered, time.process_time(), time.perf_counter()
             await asyncio.sleep(seconds)
             took, own_cpu = time.perf_counter() - since, time.process_time() - own_cpu
-            cpu = cpu_seconds(cpu_before, row.program.cpu_by_thread())
+            used, used_beside = cpu.seconds(), load_cpu.seconds()
             latencies = tally.seconds[answered:]
-            all_reads, all_writes = commands()
+            all_reads, all_writes = beside.commands()
     finally:
         gc.enable()
     _require_right(row, tally)
-    return Slice(len(latencies), took, cpu, own_cpu, latencies, all_reads - reads, all_writes - writes)
+    if not latencies:
+        raise WrongReply(f"{row.name}: no reply in {seconds} seconds")
+    return Slice(len(latencies), took, used, own_cpu + used_beside, latencies, all_reads - reads, all_writes - writes)
 
 
 async def _warm(row: Row, tally: Tally) -> None:
@@ -128,8 +148,3 @@ def _require_right(row: Row, tally: Tally) -> None:
 def ratios(row: Row, base: Row) -> Spread:
     """The row's calls per second in parts of the base's of the same round."""
     return Spread.of([mine.rate / its.rate for mine, its in zip(row.slices, base.slices, strict=True)])
-
-
-def percentile(latencies: Sequence[float], part: float) -> float:
-    ordered = sorted(latencies)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]

@@ -125,7 +125,7 @@ class Counts:
 
     def reads_and_writes(self) -> tuple[int, int]:
         counts = self.read()
-        reads = sum(times for command, times in counts.items() if command.startswith("find "))
+        reads = sum(times for command, times in counts.items() if command.startswith(("find ", "aggregate ")))
         return reads, sum(counts.values()) - reads
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
-from bench.rounds import Row, Spread, percentile, ratios
+from bench.rounds import Row, Spread, ratios
 
 PACKAGES = (
     "grpcio",
@@ -29,6 +29,7 @@ HEADINGS = (
     "CPU µs/call (min)",
     "p50 ms",
     "p99 ms",
+    "p99 ÷ p50",
     "reads + writes/call",
     "RSS MiB",
 )
@@ -82,16 +83,17 @@ def _cells(row: Row, floor: Row) -> tuple[str, ...]:
         f"{rate.median:,.0f} ({rate.least:,.0f}-{rate.most:,.0f})",
         "1" if row is floor else f"{ratio.median:.2f} ({ratio.least:.2f}-{ratio.most:.2f})",
         f"{cpu.median:.0f} ({cpu.least:.0f})",
-        f"{median(percentile(each.latencies, 0.5) for each in row.slices) * 1000:.1f}",
-        f"{median(percentile(each.latencies, 0.99) for each in row.slices) * 1000:.1f}",
-        f"{reads:.2f} + {writes:.2f}" if reads and row is not floor else "",
-        f"{row.program.resident_mib():.0f}",
+        f"{median(each.milliseconds(0.5) for each in row.slices):.1f}",
+        f"{median(each.milliseconds(0.99) for each in row.slices):.1f}",
+        f"{median(each.milliseconds(0.99) / each.milliseconds(0.5) for each in row.slices):.1f}",
+        f"{reads:.2f} + {writes:.2f}" if reads else "",
+        f"{sum(each.resident_mib() for each in row.programs):.0f}",
     )
 
 
 def load_cost(rows: Sequence[Row]) -> str:
-    """How busy the load was: what shows that it is not the limit."""
+    """How busy the load's core was: what shows that it is not the limit."""
     slices = [each for row in rows for each in row.slices]
     cost = sum(each.load_cpu for each in slices) / sum(each.calls for each in slices)
     busiest = max(each.load_cpu / each.seconds for each in slices)
-    return f"The load took {cost * 1e6:.0f} µs of CPU per call, at most {busiest:.0%} of its core."
+    return f"Load and stub took {cost * 1e6:.0f} µs of CPU per call, at most {busiest:.0%} of their core."

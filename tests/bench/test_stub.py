@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from bench import population, stub
-from pymongo import AsyncMongoClient, ReturnDocument
-from pymongo.errors import DuplicateKeyError, OperationFailure
+from pymongo import AsyncMongoClient, ReturnDocument, UpdateOne
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 
 from livestream.v1.live_stream_pb2 import ROLE_AUDIENCE, ROLE_HOST
 from livestream.v1.live_stream_service_pb2 import CreateStreamRequest, GetStreamRequest, JoinStreamRequest
@@ -50,6 +50,45 @@ async def test_a_second_seat_of_the_same_person_is_a_duplicate(database: Databas
     with pytest.raises(DuplicateKeyError):
         await database["seats"].insert_one(dict(SEAT))
     assert await database["seats"].find_one({"_id": SEAT["_id"]}) == SEAT
+
+
+async def test_of_several_documents_those_that_are_new_are_inserted(database: Database) -> None:
+    """Joins that are written together must each learn whether their seat was there."""
+    keys = [{"stream": 8, "user": n} for n in range(4)]
+    seats = database["seats"]
+    await seats.insert_one({"_id": keys[1], "uid": 1})
+    with pytest.raises(BulkWriteError) as caught:
+        await seats.insert_many([{"_id": key, "uid": 2} for key in keys], ordered=False)
+    assert caught.value.details["nInserted"] == 3
+    (error,) = caught.value.details["writeErrors"]
+    assert (error["index"], error["code"], error["keyPattern"]) == (1, 11000, {"_id": 1})
+    found = seats.find({"_id": {"$in": keys}}, {"uid": 1, "_id": 0})
+    assert [each async for each in found] == [{"uid": 2}, {"uid": 1}, {"uid": 2}, {"uid": 2}]
+
+
+async def test_an_ordered_insert_ends_with_the_first_duplicate(database: Database) -> None:
+    """What follows it is not stored, on a real database."""
+    with pytest.raises(BulkWriteError) as caught:
+        await database["seats"].insert_many([{"_id": each} for each in ("a", "b", "a", "c")])
+    assert caught.value.details["nInserted"] == 2
+    assert await database["seats"].find_one({"_id": "c"}) is None
+
+
+async def test_several_updates_come_in_one_command(database: Database) -> None:
+    """Notes of who was seen may be written together."""
+    await database["seats"].insert_many([{"_id": each, "n": 1} for each in ("x", "y")])
+    done = await database["seats"].bulk_write(
+        [
+            UpdateOne({"_id": "x"}, {"$inc": {"n": 1}}),
+            UpdateOne({"_id": "none"}, {"$inc": {"n": 1}}),
+            UpdateOne({"_id": "y", "n": {"$lte": 1}}, {"$set": {"n": 7}, "$setOnInsert": {"m": 7}}),
+            UpdateOne({"_id": "z"}, {"$inc": {"n": 1}, "$setOnInsert": {"m": 7}}, upsert=True),
+        ],
+        ordered=False,
+    )
+    assert (done.matched_count, done.upserted_count, done.upserted_ids) == (2, 1, {3: "z"})
+    found = database["seats"].find({"_id": {"$in": ["x", "y", "z"]}})
+    assert [each async for each in found] == [{"_id": "x", "n": 2}, {"_id": "y", "n": 7}, {"_id": "z", "n": 1, "m": 7}]
 
 
 async def test_updates_change_what_later_reads_find(database: Database) -> None:

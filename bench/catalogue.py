@@ -1,0 +1,77 @@
+"""Every row that can be measured: which call, of which server, over which wire."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+
+from bench import calls, http1, http2, http_calls
+from bench.load import Call, Shape
+from bench.rounds import Row
+from bench.servers import Server
+
+GRPC = Shape(http2.Connection, connections=8, width=4)
+HTTP = Shape(http1.Connection, connections=32, width=1)
+
+HELLO = "hello"
+AGAIN, HOT, FIRST, HOST = (
+    f"JoinStream, {how}" for how in ("audience again", "one hot stream", "audience first", "host again")
+)
+RENEW, GET, CREATE = "RenewTokens", "GetStream", "CreateStream"
+
+QUICK = rf"({AGAIN}|{FIRST}|{HOT}|{GET}), gRPC( on native)?$|{AGAIN}, HTTP$"
+"""Rows for those who change something and want to know at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A row before its server runs."""
+
+    call: str
+    over: str
+    server: str
+    """As `bench.servers.Servers` knows it."""
+    shape: Shape
+    calls: Callable[[], Iterator[Call]]
+
+    def row(self, server: Server) -> Row:
+        port = server.grpc_port if self.shape is GRPC else server.http_port
+        return Row(self.call, self.over, server.programs, self.shape, port, self.calls())
+
+
+FLOOR = Plan(HELLO, "grpc.aio", "floor", GRPC, calls.hello)
+
+
+def plans(newcomers: int) -> list[Plan]:
+    """All rows but the floor. `newcomers` people are there to enter a stream for the first time."""
+    entrant = count()  # one for all servers: they share the database, and a person enters a stream first only once
+    over_grpc = (
+        (AGAIN, calls.join_again),
+        (HOT, calls.join_hot),
+        (FIRST, partial(calls.join_first, entrant, newcomers)),
+        (HOST, calls.join_as_host),
+        (RENEW, calls.renew),
+        (GET, calls.get),
+        (CREATE, calls.create),
+    )
+    over_http = (
+        (AGAIN, http_calls.join_again),
+        (HOT, http_calls.join_hot),
+        (FIRST, partial(http_calls.join_first, entrant, newcomers)),
+        (HOST, http_calls.join_as_host),
+        (RENEW, http_calls.renew),
+        (GET, http_calls.get),
+        (CREATE, http_calls.create),
+    )
+    return [
+        *(Plan(call, "gRPC", "service", GRPC, made) for call, made in over_grpc),
+        *(Plan(call, "gRPC on native", "service on native", GRPC, made) for call, made in over_grpc),
+        *(Plan(call, "HTTP", "service", HTTP, made) for call, made in over_http),
+        *(Plan(call, "HTTP, split", "split", HTTP, made) for call, made in over_http if call in (AGAIN, GET)),
+    ]
+
+
+def chosen(all_plans: Sequence[Plan], pattern: str) -> list[Plan]:
+    """Those whose names contain the regular expression."""
+    return [each for each in all_plans if re.search(pattern, f"{each.call}, {each.over}", re.IGNORECASE)]
