@@ -15,7 +15,7 @@ import hmac
 import struct
 import zlib
 from binascii import b2a_base64
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import ClassVar, Self
@@ -103,31 +103,39 @@ def encode(token: AccessToken2, certificate: str, *, vendor_bytes: bool = False)
     if not token.services:
         raise ValueError("a token needs a service")
     services = [each.pack() for each in sorted(token.services, key=_type_of)]
-    seal = Seal(token.app_id, certificate)
-    return seal.token(token.issued_at, token.life, token.salt, *services, vendor_bytes=vendor_bytes)
+    seal = Seal(token.app_id, certificate, zlib.compress if vendor_bytes else _stored)
+    try:
+        (text,) = seal.tokens(token.issued_at, token.life, token.salt, services)
+    except struct.error as error:
+        raise _unfit() from error
+    return text
 
 
 class Seal:
-    """Signs packed services for one App ID with one certificate; checks their form once, for all tokens.
+    """Signs for one App ID with one certificate; checks their form once, for all tokens.
 
     Raises ValueError unless both are 32 hexadecimal digits.
     """
 
-    def __init__(self, app_id: str, certificate: str) -> None:
+    def __init__(self, app_id: str, certificate: str, pack: Callable[[bytes], bytes] | None = None) -> None:
         if not is_hex_32(app_id) or not is_hex_32(certificate):
             raise ValueError("App ID and certificate must be 32 hexadecimal digits")
         self._app_id = pack_bytes(app_id.encode())
         self._certificate = certificate
+        self._pack = pack or _stored
 
-    def token(self, issued_at: int, life: int, salt: int, *services: bytes, vendor_bytes: bool = False) -> str:
-        """The token of services that are packed and sorted by type; raises ValueError as `encode` does."""
-        try:
+    def tokens(self, issued_at: int, life: int, salt: int, *contents: Sequence[bytes]) -> list[str]:
+        """A token of each of `contents`: services, packed, and sorted by type. They share time, life and salt.
+
+        Raises struct.error for what does not fit.
+        """
+        key = _key(self._certificate, issued_at, salt)
+        texts = []
+        for services in contents:
             info = b"".join((self._app_id, _HEAD.pack(issued_at, life, salt, len(services)), *services))
-            content = _SIGNATURE_LENGTH + _sign(info, self._certificate, issued_at, salt) + info
-            packed = zlib.compress(content) if vendor_bytes else _stored(content)
-        except struct.error as error:
-            raise _unfit() from error
-        return VERSION + b2a_base64(packed, newline=False).decode()
+            packed = self._pack(_SIGNATURE_LENGTH + hmac.digest(key, info, "sha256") + info)
+            texts.append(VERSION + b2a_base64(packed, newline=False).decode())
+        return texts
 
 
 def decode(token: str) -> AccessToken2:
@@ -139,7 +147,8 @@ def verify(token: str, certificate: str) -> bool:
     """Whether `certificate` signed this token. Raises TokenFormatError as `decode` does."""
     signature, info = _open(token)
     parsed = _parse(info)
-    return hmac.compare_digest(_sign(info, certificate, parsed.issued_at, parsed.salt), signature)
+    signed = hmac.digest(_key(certificate, parsed.issued_at, parsed.salt), info, "sha256")
+    return hmac.compare_digest(signed, signature)
 
 
 def _type_of(service: Rtc | Rtm) -> int:
@@ -176,9 +185,8 @@ def _unfit() -> ValueError:
     return ValueError("a number or text does not fit its field in the token")
 
 
-def _sign(info: bytes, certificate: str, issued_at: int, salt: int) -> bytes:
-    key = hmac.digest(_KEY_PART.pack(salt), _key_of_second(certificate, issued_at), "sha256")
-    return hmac.digest(key, info, "sha256")
+def _key(certificate: str, issued_at: int, salt: int) -> bytes:
+    return hmac.digest(_KEY_PART.pack(salt), _key_of_second(certificate, issued_at), "sha256")
 
 
 @lru_cache(maxsize=4)  # all tokens of one second share it

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 from livestream_server.errors import NotAllowed, NotFound, Refused
 
@@ -64,8 +65,7 @@ class Broadcaster:
     joined_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Chair:
+class Chair(NamedTuple):
     """What a person is let in as."""
 
     role: Role

@@ -1,6 +1,6 @@
 """What callers send to LiveStreamService, as values of this room; raises Invalid for what can have no meaning."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from livestream.v1.live_stream_pb2 import LIVE_STREAM_TYPE_UNSPECIFIED
 from livestream.v1.live_stream_service_pb2 import (
@@ -47,8 +47,7 @@ def role_of(request: JoinStreamRequest | RenewTokensRequest | LeaveStreamRequest
     return _ROLES.get(request.role)
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """Who wants to enter what, as what, from which device."""
 
     stream_id: str
@@ -61,9 +60,13 @@ def wish_of(request: JoinStreamRequest, address: str) -> Wish:
     role = role_of(request)
     if role is None:
         raise Invalid(Violation("role", "is required"))
-    device = {name: value for name in _DEVICE if (value := getattr(request, name))}
-    too_long = [name for name, value in device.items() if len(value) > DEVICE_LENGTH]
+    device = {"address": address}
+    too_long = []
+    for name in _DEVICE:
+        if value := getattr(request, name):
+            device[name] = value
+            if len(value) > DEVICE_LENGTH:
+                too_long.append(Violation(name, f"must be at most {DEVICE_LENGTH} characters"))
     if too_long:
-        raise Invalid(*(Violation(name, f"must be at most {DEVICE_LENGTH} characters") for name in too_long))
-    device["address"] = address
+        raise Invalid(*too_long)
     return Wish(object_id("live_stream_id", request.live_stream_id), role, device)

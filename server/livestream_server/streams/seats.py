@@ -9,8 +9,8 @@ changes `revision`, so that it never derives from what is no longer there.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from bson import ObjectId
 from pymongo import ASCENDING, IndexModel
@@ -38,8 +38,7 @@ _Seat = tuple[int, datetime]
 """Its uid, and when its person was last noted to be there. A plain tuple, because a process remembers very many."""
 
 
-@dataclass(frozen=True, slots=True)
-class Occupant:
+class Occupant(NamedTuple):
     """Who takes a chair, from which device."""
 
     user: str

@@ -119,7 +119,7 @@ def token_issuer(settings: AgoraSettings) -> TokenIssuer:
 
 
 class AccessToken2Issuer:
-    """Issues 007 tokens. `salt` gives a number from 1 to 99,999,999, anew for each token."""
+    """Issues 007 tokens. `salt` gives a number from 1 to 99,999,999, anew for each pair of tokens."""
 
     def __init__(self, app_id: str, certificate: str, life: timedelta, salt: Callable[[], int] | None = None) -> None:
         self._app_id = app_id
@@ -134,14 +134,14 @@ class AccessToken2Issuer:
     def issue(self, grant: Grant, now: datetime) -> Tokens:
         issued_at = _whole_second(now)
         rights = self._publisher if grant.publish else self._audience
-        rtc = rights + pack_texts(grant.channel, str(grant.uid))
-        rtm = self._login + pack_texts(grant.user_id)
-        return Tokens(
-            app_id=self._app_id,
-            rtc=self._seal.token(issued_at, self._life, self._salt(), rtc),
-            rtm=self._seal.token(issued_at, self._life, self._salt(), rtm),
-            expires_at=datetime.fromtimestamp(issued_at + self._life, UTC),
+        rtc, rtm = self._seal.tokens(
+            issued_at,
+            self._life,
+            self._salt(),
+            (rights + pack_texts(grant.channel, str(grant.uid)),),
+            (self._login + pack_texts(grant.user_id),),
         )
+        return Tokens(self._app_id, rtc, rtm, datetime.fromtimestamp(issued_at + self._life, UTC))
 
 
 class AccessTokenIssuer:
