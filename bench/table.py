@@ -86,7 +86,7 @@ def _cells(row: Row, floor: Row) -> tuple[str, ...]:
         f"{median(each.milliseconds(0.5) for each in row.slices):.1f}",
         f"{median(each.milliseconds(0.99) for each in row.slices):.1f}",
         f"{median(each.milliseconds(0.99) / each.milliseconds(0.5) for each in row.slices):.1f}",
-        f"{reads:.2f} + {writes:.2f}" if reads else "",
+        f"{reads:.2f} + {writes:.2f}" if reads + writes > 0.005 else "",
         f"{sum(each.resident_mib() for each in row.programs):.0f}",
     )
 
