@@ -125,7 +125,7 @@ def _is_ready(url: str) -> bool:
         with urllib.request.urlopen(url, timeout=2) as answer:
             return bool(answer.status == 200)
     except urllib.error.HTTPError as refusal:
-        return refusal.code == 401  # as the server that answers everything so
+        return refusal.code < 500
     except OSError:
         return False
 

@@ -15,6 +15,7 @@ from bench.processes import Program, free_port, running
 from livestream_server.settings import Settings
 
 _UVICORN = ("-m", "uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning")
+_GUNICORN = ("-m", "gunicorn", "--workers", "2", "--no-control-socket")
 _EXPRESS = Path(__file__).parent / "peers" / "express"
 _AGORA = {"APP_ID": population.APP_ID, "APP_CERTIFICATE": population.CERTIFICATE}
 
@@ -102,7 +103,9 @@ class Servers:
         return self._over_http(*_UVICORN, "bench.peers.fastapi_join:app", **environment)
 
     def _flask(self) -> Server:
-        return self._over_http("-m", "gunicorn", "--workers", "2", "bench.peers.flask_token:app", **_AGORA)
+        return self._over_http(
+            "-m", "gunicorn", "--workers", "2", "--no-control-socket", "bench.peers.flask_token:app", **_AGORA
+        )
 
     def _over_http(self, *arguments: str, **environment: str) -> Server:
         """A Python program that takes its port as uvicorn and gunicorn do."""
