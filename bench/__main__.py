@@ -42,7 +42,10 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="livestream-bench-") as place, pinned(cores[-1]):
             bench = Bench(Path(place), cores[0], cores[-1], options.rounds, options.seconds)
             rows = bench.on_the_stub(catalogue.chosen(catalogue.plans(population.NEWCOMERS), options.rows))
-            print(f"\n{goals.judged(rows)}\n\n{goals.with_the_write(rows)}\n{goals.memory(rows)}", flush=True)
+            print(
+                f"\n{goals.judged(rows, missing=False)}\n\n{goals.with_the_write(rows)}\n{goals.memory(rows)}",
+                flush=True,
+            )
             if options.rows == EVERYTHING:
                 others = bench.on_the_embedded_database()
                 if options.rounds >= ROUNDS:

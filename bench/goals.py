@@ -50,18 +50,14 @@ def _ratio(mine: tuple[str, str], its: tuple[str, str]) -> Callable[[Rows], Spre
 
 
 def _worst_tail(rows: Rows) -> Spread:
-    found = [rows[each] for each in _JOINS if each in rows]
-    return max(
-        (Spread.of([each.tail for each in row.slices]) for row in found), key=lambda tail: tail.median, default=_none()
-    )
+    found = [Spread.of([each.tail for each in rows[name].slices]) for name in _JOINS if name in rows]
+    if not found:
+        raise KeyError("no join")
+    return max(found, key=lambda tail: tail.median)
 
 
 def _memory(rows: Rows) -> Spread:
     return Spread.of([rows[AGAIN, OVER_GRPC].mib_after])
-
-
-def _none() -> Spread:
-    raise KeyError("no such row")
 
 
 GOALS = (
@@ -83,18 +79,24 @@ GOALS = (
 )
 
 
-def judged(rows: Sequence[Row]) -> str:
-    """A table of the goals, and whether they are met."""
+def judged(rows: Sequence[Row], *, missing: bool = True) -> str:
+    """A table of the goals, and whether they are met; `missing` shows those as well for which a row is missing."""
     by_name = {(row.call, row.over): row for row in rows}
-    return table.drawn(("", "must", "reach for", "measured (min-max)", "met"), [_line(each, by_name) for each in GOALS])
+    lines = [_line(goal, figure) for goal in GOALS if (figure := _figure(goal, by_name)) or missing]
+    return table.drawn(("", "must", "reach for", "measured (min-max)", "met"), lines)
 
 
-def _line(goal: Goal, rows: Rows) -> tuple[str, ...]:
+def _figure(goal: Goal, rows: Rows) -> Spread | None:
+    try:
+        return goal.measured(rows)
+    except KeyError:
+        return None
+
+
+def _line(goal: Goal, figure: Spread | None) -> tuple[str, ...]:
     sign = "≤" if goal.at_most else "≥"
     wanted = f"{sign} {goal.must:g}", f"{sign} {goal.reach:g}"
-    try:
-        figure = goal.measured(rows)
-    except KeyError:
+    if figure is None:
         return goal.what, *wanted, "", "not measured"
     return goal.what, *wanted, str(figure), "yes" if goal.met(figure.median) else "**no**"
 

@@ -10,7 +10,7 @@ from typing import cast
 
 from bench.load import Call, Tally
 
-_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
+LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
 
 
 def request(verb: str, path: str, body: bytes, token: str | None) -> bytes:
@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         data = self._rest + data
         head = data.find(b"\r\n\r\n") + 4
-        length = _LENGTH.search(data, 0, head) if head > 3 else None
+        length = LENGTH.search(data, 0, head) if head > 3 else None
         if head > 3 and not length:
             self._tally.failed(data, 1)
             self._transport.abort()

@@ -16,7 +16,7 @@ from livestream_server.settings import Settings
 
 _UVICORN = ("-m", "uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning")
 _GUNICORN = ("-m", "gunicorn", "--workers", "2", "--no-control-socket")
-_EXPRESS = Path(__file__).parent / "peers" / "express"
+EXPRESS = Path(__file__).parent / "peers" / "express"
 _AGORA = {"APP_ID": population.APP_ID, "APP_CERTIFICATE": population.CERTIFICATE}
 
 
@@ -119,14 +119,14 @@ class Servers:
         node, npm = shutil.which("node"), shutil.which("npm")
         if not node or not npm:
             raise Unavailable("node and npm are not installed")
-        if not _EXPRESS.joinpath("node_modules").exists():
+        if not EXPRESS.joinpath("node_modules").exists():
             npm_ci = subprocess.run(
-                [npm, "ci", "--no-fund", "--no-audit"], cwd=_EXPRESS, check=False, capture_output=True
+                [npm, "ci", "--no-fund", "--no-audit"], cwd=EXPRESS, check=False, capture_output=True
             )
             if npm_ci.returncode:
                 raise Unavailable("npm cannot install its packages")
         port = free_port()
-        program = self._program([node, str(_EXPRESS / "server.js")], **_AGORA, PORT=str(port), NODE_ENV="production")
+        program = self._program([node, str(EXPRESS / "server.js")], **_AGORA, PORT=str(port), NODE_ENV="production")
         program.wait_until_ready(port, "/healthz")
         return Server((program,), http_port=port)
 

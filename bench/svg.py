@@ -20,8 +20,9 @@ from bench.rounds import Row, Spread, ratios
 WIDTH, LEFT, RIGHT, TOP = 860, 150, 60, 64
 BAR, STEP, HEADING, AXIS = 12, 18, 30, 26
 
-_LIGHT = {"ink": "#1f2328", "faint": "#d1d9e0", "grpc": "#2f6fde", "http": "#1a8754", "peer": "#c2571a"}
-_DARK = {"ink": "#e6edf3", "faint": "#3d444d", "grpc": "#6aa5ff", "http": "#4cc38a", "peer": "#f0955b"}
+_PARTS = "page", "ink", "faint", "grpc", "http", "peer"
+_LIGHT = dict(zip(_PARTS, ("#ffffff", "#1f2328", "#d1d9e0", "#2f6fde", "#1a8754", "#c2571a"), strict=True))
+_DARK = dict(zip(_PARTS, ("#0d1117", "#e6edf3", "#3d444d", "#6aa5ff", "#4cc38a", "#f0955b"), strict=True))
 _CLASSES = {
     OVER_GRPC: "grpc",
     OVER_NATIVE: "grpc",
@@ -45,8 +46,9 @@ def drawn(bars: Sequence[tuple[str, str, Spread]]) -> str:
     calls = list(dict.fromkeys(call for call, _, _ in bars))
     ordered = sorted(bars, key=lambda bar: calls.index(bar[0]))
     height = TOP + len(calls) * HEADING + len(bars) * STEP + AXIS
-    step = _step(max((ratio.most for _, _, ratio in bars), default=1.0))
-    marks = 1 + int(max((ratio.most for _, _, ratio in bars), default=1.0) / step)
+    most = max(1.0, *(ratio.most for _, _, ratio in bars))
+    step = _step(most)
+    marks = 1 + int(most / step)
     scale = (WIDTH - LEFT - RIGHT) / (marks * step)
     body = [*_axis(height, [n * step for n in range(marks + 1)], scale), *_groups(ordered, scale)]
     box = f"0 0 {WIDTH} {height}"
@@ -55,6 +57,7 @@ def drawn(bars: Sequence[tuple[str, str, Spread]]) -> str:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" role="img" aria-labelledby="title">',
             '<title id="title">Calls per second on one core, in parts of a hello-world server\'s</title>',
             f"<style>{_style()}</style>",
+            '<rect width="100%" height="100%" class="page"/>',
             f'<text x="{LEFT}" y="20" class="strong">Calls per second on one core; hello world on grpc.aio = 1</text>',
             f'<text x="{LEFT}" y="38">bars: median of the rounds; thin lines: from the least to the most</text>',
             *body,
