@@ -1,15 +1,13 @@
 """All verbs, by several people, in any order: the service on the real store against a model of it."""
 
-import asyncio
 import secrets
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 import structlog
-from bson import ObjectId
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import HealthCheck, settings
@@ -25,91 +23,21 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from livestream.v1 import audience_service_pb2 as audience
-from livestream.v1 import feed_service_pb2 as feeds
 from livestream.v1 import live_stream_pb2 as pb
 from livestream.v1 import live_stream_service_pb2 as rpc
 from livestream.v1 import moderation_service_pb2 as moderation
 from livestream.v1 import reminder_service_pb2 as reminders
 from livestream.v1.access_service_pb2 import GrantAccessRequest
-from livestream_server.app import open_service
-from livestream_server.mongo import client as mongo
-from livestream_server.mongo.lease import Lease
-from livestream_server.settings import Settings
-from livestream_server.streams.journal import numbered
-from livestream_server.streams.store import Streams
-from livestream_server.streams.sweeper import Sweeper
-from tests.streams.rules import LIMITS, Model, Refusal
-from tests.support.direct import Aborted, call
-from tests.support.world import IDS, metadata, person_request, settings_for
+from tests.streams.onlooking import FEEDS, NAMES, PEOPLE, System, look_around, look_at_list, look_at_stream
+from tests.streams.rules import Model
+from tests.support.world import IDS, settings_for
 
-PEOPLE = ("ayse", "mehmet", "john")
-NAMES = {IDS[each]: each for each in PEOPLE}
 STEPS = 10_000
-FEEDS = (
-    "ListStreamsLiveNow",
-    "GetMyActiveStream",
-    "ListMyPastStreams",
-    "ListMyBroadcastedStreams",
-    "ListMyWatchedStreams",
-    "ListGuestStreams",
-    "ListMyUpcomingStreams",
-)
 
 someone = st.sampled_from(PEOPLE)
 mostly_the_creator = st.sampled_from([None, None, *PEOPLE])  # None: whoever that is
 a_role = st.sampled_from([None, None, "host", "guest", "audience", "audience"])  # None: what they are by invitation
 some_minutes = st.sampled_from([None, 15, 50, 120])
-
-
-class System:
-    """The service in this process, on an event loop of its own, called without a socket."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.runner = asyncio.Runner()
-        self.now = datetime.now(UTC).replace(microsecond=0)
-        self._opened = open_service(settings, clock=lambda: self.now)
-        self._client = mongo.connect(settings.mongo)
-        self.database = mongo.database(self._client, settings.mongo)
-        streams = Streams(self.database, LIMITS)
-        lease = Lease(self.database, "machine", timedelta(minutes=1))
-        self._sweeper = Sweeper(streams, LIMITS, lease, lambda: self.now, every=timedelta(hours=1))
-        self._handlers = self.runner.run(self._opened.__aenter__()).handlers
-        self._tokens = {(who, scope): metadata(who, scope) for who in PEOPLE for scope in SCOPES}
-        for name in PEOPLE:
-            self.call("PeopleService/PutPerson", "ayse", person_request(IDS[name], name), "people:write")
-
-    def call(self, method: str, who: str, request: Message, scope: str = "") -> Any:
-        """The answer, or the refusal."""
-        try:
-            return self.runner.run(call(self._handlers, method, request, self._tokens[who, scope]))
-        except Aborted as refused:
-            return refused
-
-    def pass_time(self, minutes: int) -> None:
-        self.now += timedelta(minutes=minutes)
-        self.runner.run(self._sweeper.sweep())
-
-    def stored(self, stream_id: str) -> Any:
-        return self.runner.run(self.database["streams"].find_one({"_id": ObjectId(stream_id)}))
-
-    def forget(self) -> None:
-        """Remove what an earlier run left behind: an active stream of it would be in the way."""
-
-        async def clear() -> None:
-            for each in ("streams", "seats", "bans", "reminders", "reminder_batches", "access_grants"):
-                await self.database[each].delete_many({})
-
-        self.runner.run(clear())
-
-    def close(self) -> None:
-        self.runner.run(self._opened.__aexit__(None, None, None))
-        self.runner.run(self._client.drop_database(self.database.name))
-        self.runner.run(self._client.close())
-        self.runner.close()
-
-
-SCOPES = ("", "people:write", "access:write", "streams:moderate", "reminders:read")
 
 
 class Life(RuleBasedStateMachine):
@@ -128,13 +56,7 @@ class Life(RuleBasedStateMachine):
     def _agree(self, method: str, who: str, request: Message, expected: Callable[[], Any], scope: str = "") -> Any:
         """The answer and what the model gives, or None if both refuse, for the same reason."""
         Life.steps += 1
-        answer, told, refusal = self.system.call(method, who, request, scope), None, None
-        try:
-            told = expected()
-        except Refusal as refused:
-            refusal = refused.args[0]
-        assert (answer.reason if isinstance(answer, Aborted) else None) == refusal
-        return None if refusal else (answer, told)
+        return self.system.agree(method, who, request, expected, scope)
 
     # Life
 
@@ -232,28 +154,6 @@ class Life(RuleBasedStateMachine):
         for each in self.models.values():
             each.pass_time(self.system.now)
 
-    # Who watches
-
-    @rule(stream_id=made, who=someone)
-    def look_at_the_viewers(self, stream_id: str, who: str) -> None:
-        request = audience.ListViewersRequest(live_stream_id=stream_id)
-        model = self.models[stream_id]
-        if both := self._agree("AudienceService/ListViewers", who, request, lambda: model.viewers(self.system.now)):
-            answer, present = both
-            assert {NAMES[each.id]: each.joined_at.ToDatetime(UTC) for each in answer.list} == {
-                each: model.visits[each][0][0] for each in present
-            }
-            assert answer.participant_audience_total == answer.pagination.total_items == len(present)
-
-    @rule(stream_id=made, who=someone)
-    def read_the_statistics(self, stream_id: str, who: str) -> None:
-        request = audience.GetStreamStatisticsRequest(live_stream_id=stream_id)
-        model = self.models[stream_id]
-        method = "AudienceService/GetStreamStatistics"
-        if both := self._agree(method, who, request, lambda: model.statistics(self.system.now)):
-            answer, told = both
-            assert (answer.total_viewers, answer.total_watch_time_minutes, answer.peak_concurrent_viewers) == told
-
     # Bans
 
     @rule(
@@ -281,29 +181,6 @@ class Life(RuleBasedStateMachine):
         model = self.models[stream_id]
         person = who or model.creator
         self._agree("ModerationService/DeleteBan", person, request, lambda: model.lift(person, ban_id))
-
-    @rule(stream_id=made, who=mostly_the_creator, whom=someone)
-    def check_for_a_ban(self, stream_id: str, who: str | None, whom: str) -> None:
-        request = moderation.CheckBanRequest(live_stream_id=stream_id, target_user_id=IDS[whom])
-        model = self.models[stream_id]
-        person = who or model.creator
-        if both := self._agree("ModerationService/CheckBan", person, request, lambda: model.ban_of(person, whom)):
-            answer, standing = both
-            assert (answer.ban.id or None) == standing
-            assert answer.is_banned is (standing is not None)
-
-    @precondition(lambda self: any(each.bans for each in self.models.values()))
-    @rule(who=someone)
-    def list_the_bans(self, who: str) -> None:
-        own = [each for each in self.models.values() if each.creator == who]
-        answer, standing = self._agree(
-            "ModerationService/ListBans",
-            who,
-            moderation.ListBansRequest(limit=100),
-            lambda: {ban for each in own for ban in each.bans.values()},
-        )
-        kinds = moderation.BanActionType.Name
-        assert {(each.id, kinds(each.action_type).removeprefix("BAN_ACTION_TYPE_")) for each in answer.list} == standing
 
     # Reminders
 
@@ -333,27 +210,12 @@ class Life(RuleBasedStateMachine):
         if repeats:
             assert self.system.call("ReminderService/DueReminders", "ayse", request, "reminders:read") == answer
 
-    # Lists
+    # What people see: all of it at the end of each example, and some of it on the way there
 
-    @rule(who=someone, name=st.sampled_from(FEEDS))
-    def look_at_a_list(self, who: str, name: str) -> None:
-        request = getattr(feeds, f"{name}Request")()
-        if "limit" in request.DESCRIPTOR.fields_by_name:
-            request.limit = 100
-        answer, there = self._agree(
-            f"FeedService/{name}",
-            who,
-            request,
-            lambda: {key for key, each in self.models.items() if each.is_in(name, who, self.system.now)},
-        )
-        if name == "ListMyUpcomingStreams":
-            bells = {each.live_stream.id: each.is_reminder_active for each in answer.streams}
-            assert bells == {key: self.models[key].will_remind(who) for key in there}
-        elif name == "GetMyActiveStream":
-            assert {answer.live_stream.id} - {""} == there
-        else:
-            listed = answer.streams if name == "ListMyPastStreams" else answer.page.list
-            assert sorted(each.id for each in listed) == sorted(there)
+    @rule(stream_id=made, who=someone, name=st.sampled_from(FEEDS))
+    def look(self, stream_id: str, who: str, name: str) -> None:
+        look_at_stream(self.system, stream_id, self.models[stream_id], who)
+        look_at_list(self.system, self.models, who, name)
 
     @invariant()
     def a_creator_is_live_once(self) -> None:
@@ -361,14 +223,7 @@ class Life(RuleBasedStateMachine):
         assert len(live) == len(set(live))
 
     def teardown(self) -> None:
-        """What is stored at the end, and what a watcher was told on the way there, is the model's."""
-        for stream_id, model in self.models.items():
-            document = self.system.stored(stream_id)
-            _, changes = numbered(document)
-            told = [each["status"] for _, each in changes if "status" in each]
-            assert told == model.history[1:]
-            assert (document["status"], document["deleted_at"] is not None) == (model.status, model.deleted)
-            assert document["end_reason"] == model.end_reason
+        look_around(self.system, self.models)
 
 
 @pytest.fixture
