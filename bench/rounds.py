@@ -14,7 +14,7 @@ from bench.processes import Cpu, Program
 
 WARM_UP_CALLS = 1_200
 """Before each measurement. More than there are viewers and hosts, so that the service's caches are as in steady use."""
-WARM_UP_SECONDS = 30.0
+WARM_UP_SECONDS = 90.0  # on a busy machine
 
 
 @dataclass(slots=True)
@@ -31,10 +31,21 @@ class Row:
     port: int
     calls: Iterator[Call]
     slices: list["Slice"] = field(default_factory=list)
+    mib_before: float = 0.0
+    """Resident memory of the programs before their first call."""
+    mib_after: float = 0.0
+    """And after the last round."""
 
     @property
     def name(self) -> str:
         return f"{self.call}, {self.over}"
+
+    def resident_mib(self) -> float:
+        return sum(each.resident_mib() for each in self.programs)
+
+    def median(self, figure: Callable[["Slice"], float]) -> float:
+        """The median of a figure over the rounds."""
+        return statistics.median(map(figure, self.slices))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,11 @@ class Slice:
     @property
     def rate(self) -> float:
         return self.calls / self.seconds
+
+    @property
+    def tail(self) -> float:
+        """p99 in parts of p50."""
+        return self.milliseconds(0.99) / self.milliseconds(0.5)
 
     @property
     def cpu_microseconds(self) -> float:
@@ -78,6 +94,9 @@ class Spread:
     def of(cls, values: Sequence[float]) -> Self:
         return cls(statistics.median(values), min(values), max(values))
 
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.least:.2f}-{self.most:.2f})"
+
 
 class WrongReply(Exception):
     """A reply was not the right one, so no figure of the run means anything."""
@@ -100,12 +119,16 @@ async def measure(
     Raises WrongReply.
     """
     for row in rows:
+        row.mib_before = row.resident_mib()
+    for row in rows:
         told(f"warming up: {row.name}")
         await _slice(row, 0.25, beside)
     for number in range(rounds):
         for row in rows if number % 2 == 0 else reversed(rows):
             told(f"round {number + 1} of {rounds}: {row.name}")
             row.slices.append(await _slice(row, seconds, beside))
+    for row in rows:
+        row.mib_after = row.resident_mib()
 
 
 async def _slice(row: Row, seconds: float, beside: Beside) -> Slice:
