@@ -5,7 +5,6 @@ wrapped once, at registration, so the gRPC server and the in-process gateway run
 handler takes bytes, because a message that cannot be parsed is an answer to give, not an exception to leak.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from livestream_server.errors import (
     Unauthenticated,
 )
 from livestream_server.transport.call import Call, Caller, Metadata, begun
+from livestream_server.transport.deadlines import Deadlines
 from livestream_server.transport.methods import Method, method_named
 from livestream_server.transport.observing import Observer
 from livestream_server.transport.open_streams import OpenStreams
@@ -97,6 +97,7 @@ class _Pipeline:
     def __init__(self, guards: Guards) -> None:
         self._guards = guards
         self._in_flight = 0
+        self._deadlines = Deadlines()
         self.streams = OpenStreams(guards.max_streams, guards.slow_seconds)
 
     def unary(self, method: Method, handler: Handler) -> Handler:
@@ -147,7 +148,7 @@ class _Pipeline:
         self._in_flight += 1
         try:
             seconds = self._seconds_left(endpoint.method, context)
-            async with asyncio.timeout(seconds + _SLACK_SECONDS):
+            with self._deadlines.within(seconds + _SLACK_SECONDS):
                 call.caller = await self._caller(endpoint.method, call.authorization)
                 message = _parsed(endpoint, request)
                 with self._guards.database_deadline(seconds):
