@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 from pymongo import MongoClient
 
 from livestream_run.dev.database import EmbeddedDatabase
 from tests.support.world import LiveService, World, environment_for, open_world, running, settings_for
+
+hypothesis_settings.register_profile("untimed", deadline=None)  # a busy machine is no bug
+hypothesis_settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
