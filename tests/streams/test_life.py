@@ -301,6 +301,19 @@ async def test_a_late_word_of_leaving_does_not_undo_a_return(world: World, creat
     assert (await streams.get(stream.id)).host_gone_since is None
 
 
+async def test_a_return_that_was_under_way_does_not_undo_a_later_leave(
+    world: World, creator: str, streams: Streams
+) -> None:
+    """Two calls of one host, at two processes: the stream would go on for an hour with nobody in it."""
+    before = await streams.get((await live(world, creator)).id)
+    assert before.host_seen_at
+    returned, left = (before.host_seen_at + timedelta(minutes=each) for each in (2, 3))
+    await streams.host_is_gone(before, left)
+    await streams.host_is_here(before, returned)
+    after = await streams.get(before.id)
+    assert (after.host_seen_at, after.host_gone_since) == (returned, left)
+
+
 async def test_a_host_whose_tokens_ran_out_is_gone(world: World, creator: str, streams: Streams, lease: Lease) -> None:
     """Without any word from Agora, a host who does not renew is no longer there."""
     stream = await live(world, creator)
