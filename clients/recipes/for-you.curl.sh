@@ -1,3 +1,4 @@
 #!/bin/sh
-# Live streams about what you like. Likewise for-you/scheduled and for-you/crowdfunding.
-curl -sS --fail-with-body "$HTTP/api/v1/live-stream/for-you/live" -H "Authorization: Bearer $TOKEN"
+# Streams about what you like: live, scheduled, and those that a crowd may fund; one line each.
+curl -sS --fail-with-body -w '\n' "$HTTP/api/v1/live-stream/for-you/{live,scheduled,crowdfunding}" \
+  -H "Authorization: Bearer $TOKEN"

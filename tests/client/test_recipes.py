@@ -16,14 +16,18 @@ from google.protobuf.json_format import Parse
 from google.protobuf.message import Message
 
 from livestream.v1.access_service_pb2 import GrantAccessResponse
-from livestream.v1.feed_service_pb2 import ListGuestStreamsResponse
+from livestream.v1.feed_service_pb2 import ListGuestStreamsResponse, ListStreamsLiveNowResponse
 from livestream.v1.live_stream_pb2 import LiveStream, LiveStreamStatus
 from livestream.v1.live_stream_service_pb2 import (
     CancelStreamRequest,
+    CancelStreamResponse,
     CreateStreamResponse,
+    DeleteStreamResponse,
+    EndStreamResponse,
     GetStreamResponse,
     JoinStreamResponse,
     LeaveStreamResponse,
+    RenewTokensResponse,
 )
 from livestream.v1.live_stream_service_pb2_grpc import LiveStreamServiceStub
 from livestream.v1.moderation_service_pb2 import CreateBanRequest
@@ -47,6 +51,11 @@ def data(output: str) -> Any:
     return json.loads(output)["data"]
 
 
+def lines(output: str) -> list[Any]:
+    """What the envelopes hold that came line by line."""
+    return [data(each) for each in output.splitlines()]
+
+
 Answer = TypeVar("Answer", bound=Message)
 
 
@@ -57,6 +66,18 @@ def read(output: str, kind: type[Answer]) -> Answer:
 
 # Recipe: which variables it needs (each named by what the stage below has for it), and what its output must show.
 RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
+    "all.curl.sh": (
+        {"HTTP": "http", "TOKEN": "john"},
+        lambda output: len(lines(output)) == 2 and "Paid" in [each["title"] for each in lines(output)[0]],
+    ),
+    "ban-check.curl.sh": (
+        {"HTTP": "http", "TOKEN": "ayse", "STREAM_ID": "paid", "PERSON_ID": "jane's id"},
+        lambda output: data(output)["isBanned"] is True and data(output)["ban"]["actionType"] == "BLOCK",
+    ),
+    "ban-get.curl.sh": (
+        {"HTTP": "http", "TOKEN": "ayse", "BAN_ID": "ban"},
+        lambda output: data(output)["targetUser"]["username"] == "jane",
+    ),
     "ban.curl.sh": (
         {"HTTP": "http", "TOKEN": "ayse", "STREAM_ID": "live", "PERSON_ID": "zeynep's id"},
         lambda output: data(output)["actionType"] == "BLOCK" and data(output)["reason"] == "spam",
@@ -64,6 +85,21 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
     "bans.curl.sh": (
         {"HTTP": "http", "TOKEN": "ayse", "PERSON": "jane's name"},
         lambda output: [each["targetUser"]["username"] for each in data(output)["list"]] == ["jane"],
+    ),
+    "call.grpcurl.sh": (
+        {"GRPC": "grpc", "TOKEN": "john", "METHOD": "live now", "REQUEST": "twenty"},
+        lambda output: "Live" in [each.title for each in read(output, ListStreamsLiveNowResponse).page.list],
+    ),
+    "cancel.curl.sh": (
+        {"HTTP": "http", "TOKEN": "ayse", "STREAM_ID": "off"},
+        lambda output: data(output)["status"] == "cancelled_by_host",
+    ),
+    "cancel.grpcurl.sh": (
+        {"GRPC": "grpc", "TOKEN": "ayse", "STREAM_ID": "off"},
+        lambda output: (
+            read(output, CancelStreamResponse).live_stream.status
+            == LiveStreamStatus.LIVE_STREAM_STATUS_CANCELLED_BY_HOST
+        ),
     ),
     "create.curl.sh": (
         {"HTTP": "http", "TOKEN": "ayse"},
@@ -83,10 +119,26 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
         {"GRPC": "grpc", "TOKEN": "ayse"},
         lambda output: read(output, LiveStream).price.value == "4.50",
     ),
+    "delete.curl.sh": (
+        {"HTTP": "http", "TOKEN": "ayse", "STREAM_ID": "unwanted"},
+        lambda output: data(output)["title"] == "Unwanted",
+    ),
+    "delete.grpcurl.sh": (
+        {"GRPC": "grpc", "TOKEN": "ayse", "STREAM_ID": "unwanted"},
+        lambda output: read(output, DeleteStreamResponse).live_stream.title == "Unwanted",
+    ),
     "describe.grpcurl.sh": ({"GRPC": "grpc"}, lambda output: "google.type.Decimal price = 4" in output),
     "due-reminders.grpcurl.sh": (
         {"GRPC": "grpc", "TOKEN": "ayse reminders:read"},
         lambda output: any(each.started for each in read(output, DueRemindersResponse).reminders),
+    ),
+    "end.curl.sh": (
+        {"HTTP": "http", "TOKEN": "jane", "STREAM_ID": "jane's"},
+        lambda output: data(output)["status"] == "ended",
+    ),
+    "end.grpcurl.sh": (
+        {"GRPC": "grpc", "TOKEN": "jane", "STREAM_ID": "jane's"},
+        lambda output: read(output, EndStreamResponse).live_stream.status == LiveStreamStatus.LIVE_STREAM_STATUS_ENDED,
     ),
     "follow.curl.sh": (
         {"HTTP": "http", "TOKEN": "john", "STREAM_ID": "over"},
@@ -102,7 +154,7 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
     ),
     "for-you.curl.sh": (
         {"HTTP": "http", "TOKEN": "ayse"},
-        lambda output: data(output)["list"] == [] and data(output)["pagination"]["totalItems"] == 0,
+        lambda output: [each["list"] for each in lines(output)] == [[], [], []],
     ),
     "get.buf-curl.sh": (
         {"GRPC": "grpc", "TOKEN": "john", "STREAM_ID": "live"},
@@ -164,6 +216,14 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
         {"HTTP": "http"},
         lambda output: "Live" in [each["title"] for each in data(output)["list"]],
     ),
+    "my-lists.curl.sh": (
+        {"HTTP": "http", "TOKEN": "ayse"},
+        lambda output: len(lines(output)) == 5 and lines(output)[0]["title"] == "Live",
+    ),
+    "my-upcoming.curl.sh": (
+        {"HTTP": "http", "TOKEN": "ayse"},
+        lambda output: all("Live" in [each["title"] for each in found] for found in lines(output)),
+    ),
     "notification.curl.sh": (
         {
             "HTTP": "http",
@@ -173,14 +233,30 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
         },
         lambda output: data(output)["noticeId"].startswith("recipe-"),
     ),
+    "person.curl.sh": (
+        {"HTTP": "http", "PERSON_ID": "ayse's id"},
+        lambda output: [found["title"] if found else found for found in lines(output)] == ["Live", []],
+    ),
     "put-person.grpcurl.sh": (
         {"GRPC": "grpc", "TOKEN": "ayse people:write", "PERSON_ID": "jane's id"},
         lambda output: read(output, PutPersonResponse).person.surname == "Doe",
+    ),
+    "rankings.curl.sh": (
+        {"HTTP": "http"},
+        lambda output: "Live" in [each["activeLiveStream"]["title"] for each in lines(output)[1]],
     ),
     "ready.curl.sh": ({"HTTP": "http"}, lambda output: json.loads(output)["isSuccess"] is True),
     "remind.curl.sh": (
         {"HTTP": "http", "TOKEN": "john", "STREAM_ID": "paid"},
         lambda output: data(output)["mode"] == "BEFORE_START" and data(output)["status"] == "ARMED",
+    ),
+    "renew.curl.sh": (
+        {"HTTP": "http", "TOKEN": "ayse", "STREAM_ID": "live"},
+        lambda output: data(output)["agora"]["role"] == "host",
+    ),
+    "renew.grpcurl.sh": (
+        {"GRPC": "grpc", "TOKEN": "ayse", "STREAM_ID": "live"},
+        lambda output: read(output, RenewTokensResponse).agora.role == Role.ROLE_HOST,
     ),
     "unban.curl.sh": (
         {"HTTP": "http", "TOKEN": "ayse", "BAN_ID": "ban"},
@@ -188,7 +264,10 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
     ),
     "upcoming.curl.sh": (
         {"HTTP": "http", "PERSON_ID": "mehmet's id"},
-        lambda output: [each["isReminderActive"] for each in data(output) if each["status"] == "active"] == [None],
+        lambda output: all(
+            [each["isReminderActive"] for each in found if each["status"] == "active"] == [None]
+            for found in lines(output)
+        ),
     ),
     "statistics.curl.sh": (
         {"HTTP": "http", "TOKEN": "john", "STREAM_ID": "live"},
@@ -228,6 +307,10 @@ async def stage(live_service: LiveService, tmp_path_factory: pytest.TempPathFact
         host = await client.join_stream(live.id, Role.ROLE_HOST)
         over = await client.create_stream(title="Called off")
         await LiveStreamServiceStub(client.channel).CancelStream(CancelStreamRequest(live_stream_id=over.id))
+        off, unwanted = await client.create_stream(title="Off"), await client.create_stream(title="Unwanted")
+    async with LiveStreamClient(live_service.grpc_target, token=live_service.token("jane")) as client:
+        janes = await client.create_stream(title="Jane's")
+        await client.join_stream(janes.id, Role.ROLE_HOST)
     return {
         "http": live_service.http_url,
         "grpc": live_service.grpc_target,
@@ -235,6 +318,11 @@ async def stage(live_service: LiveService, tmp_path_factory: pytest.TempPathFact
         "paid": paid.id,
         "ban": banned.ban.id,
         "over": over.id,
+        "off": off.id,
+        "unwanted": unwanted.id,
+        "jane's": janes.id,
+        "live now": "livestream.v1.FeedService/ListStreamsLiveNow",
+        "twenty": '{"limit": 20}',
         "jane's name": "jane",
         "no cursor": "",
         "tomorrow": f"{tomorrow:%Y-%m-%dT%H:%M:%SZ}",
@@ -247,7 +335,7 @@ async def stage(live_service: LiveService, tmp_path_factory: pytest.TempPathFact
         "ayse access:write": live_service.token("ayse", "access:write"),
         "ayse reminders:read": live_service.token("ayse", "reminders:read"),
         **{name: live_service.token(name) for name in ("ayse", "mehmet", "john", "jane")},
-        **{f"{name}'s id": live_service.person_id(name) for name in ("mehmet", "john", "jane", "zeynep")},
+        **{f"{name}'s id": live_service.person_id(name) for name in ("ayse", "mehmet", "john", "jane", "zeynep")},
     }
 
 

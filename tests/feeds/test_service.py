@@ -95,7 +95,10 @@ async def test_live_creators_come_with_what_they_host(stage: Stage, feeds: Any) 
     streamers = (await call(feeds.ListCatchStreamers, rpc.ListCatchStreamersRequest(), None)).streamers
     assert [each.creator.id for each in streamers] == [each.active_live_stream.creator.id for each in streamers]
     assert [each.creator.id for each in streamers] == hosts[::-1]
-    assert len((await call(feeds.ListCatchStreamers, rpc.ListCatchStreamersRequest(limit=2), None)).streamers) == 2
+    first = await call(feeds.ListCatchStreamers, rpc.ListCatchStreamersRequest(limit=2), None)
+    rest = await call(feeds.ListCatchStreamers, rpc.ListCatchStreamersRequest(cursor=first.next_cursor), None)
+    assert [*first.streamers, *rest.streamers] == list(streamers)
+    assert (len(first.streamers), rest.next_cursor) == (2, "")
 
 
 async def test_a_page_behind_the_end_is_empty_and_knows_the_totals(stage: Stage, feeds: Any) -> None:

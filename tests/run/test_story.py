@@ -23,7 +23,7 @@ from livestream_run.dev.people import PEOPLE
 from livestream_run.dev.story import run
 from livestream_run.dev.story.calls import NoAnswer
 from livestream_run.dev.story.narrator import Narrator, laid_out
-from livestream_run.dev.story.steps import Answer, Chapter, Rest, Rpc, Step
+from livestream_run.dev.story.steps import Answer, Call, Chapter, Rest, Step
 
 APP_ID, CERTIFICATE = "970ca35de60c44645bbae8a215061b33", "5cfd2fd1755d40ecb72977518be15d3b"
 AYSE = PEOPLE[0].id
@@ -76,10 +76,10 @@ class Canned:
     """Answers as it was told to, in that order."""
 
     def __init__(self, *answers: Answer | NoAnswer) -> None:
-        self.asked: list[Rest | Rpc] = []
+        self.asked: list[Call] = []
         self._answers = iter(answers)
 
-    async def answer(self, call: Rest | Rpc, who: str | None) -> Answer:
+    async def answer(self, call: Call, who: str | None) -> Answer:
         self.asked.append(call)
         answer = next(self._answers)
         if isinstance(answer, NoAnswer):
@@ -109,6 +109,8 @@ def test_the_story_comes_true_and_leaves_nothing(tmp_path: Path) -> None:
     assert {"200", "201", "400", "401", "403", "404", "409", "OK", "PERMISSION_DENIED"} <= statuses
     assert "may join channel, publish audio, publish video, publish data\n" in demo.stdout
     assert "may join channel\n" in demo.stdout
+    for kind in ("state", "broadcaster", "viewers", "ban"):
+        assert f"the next {kind} that this client is told  -> OK" in demo.stdout
     assert "\x1b" not in demo.stdout  # no terminal, no colour
     assert demo.stderr == ""
     assert list(tmp_path.iterdir()) == []

@@ -116,10 +116,10 @@ class FeedRoom(FeedServiceServicer):
         request: rpc.ListCatchStreamersRequest,
         context: Context,  # noqa: ARG002 - gRPC's signature
     ) -> rpc.ListCatchStreamersResponse:
-        found = await self._feeds.read(listings.live(), limit_of(request, STREAMERS, cut=True))
+        found = await self._part(listings.live(), limit_of(request, STREAMERS, cut=True), request.cursor)
         streams = self._shown(found, await self._people.cards(found.people))
         streamers = [rpc.CatchStreamer(creator=each.creator, active_live_stream=each) for each in streams]
-        return rpc.ListCatchStreamersResponse(streamers=streamers)
+        return rpc.ListCatchStreamersResponse(streamers=streamers, next_cursor=found.cursor)
 
     async def ListStreamsLiveNow(
         self,

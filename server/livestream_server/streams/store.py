@@ -181,9 +181,16 @@ class Streams:
         seen = stream.host_seen_at
         if stream.host_gone_since or seen is None or now - seen >= SEEN_EVERY:
             values = self._host_seen(replace(stream, host_seen_at=now, host_gone_since=None), now)
-            await self._streams.update_one(
-                {"_id": ObjectId(stream.id), "status": Status.ACTIVE.value}, {"$set": values}
+            changed = await self._streams.update_one(
+                {
+                    "_id": ObjectId(stream.id),
+                    "status": Status.ACTIVE.value,
+                    "host_gone_since": stream.host_gone_since,
+                },
+                {"$set": values},
             )
+            if not changed.matched_count:  # they left or came back meanwhile: what is later holds
+                await self.note_host(stream.id, now, None)
 
     async def host_is_gone(self, stream: Stream, since: datetime) -> None:
         """Note that the host of an active stream has left; nothing happens if they were seen after `since`."""

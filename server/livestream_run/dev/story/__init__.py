@@ -1,6 +1,6 @@
 """`livestream-server demo`: a story told against a fresh instance, every answer shown and checked.
 
-`chapters.py` is the story as data; a feature is added to it as a chapter.
+`chapters` is the story as data; a feature is added to it as a chapter.
 """
 
 import asyncio

@@ -5,7 +5,8 @@ import io
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import AsyncExitStack
 from http.client import HTTPConnection, HTTPException
 from typing import Any, Protocol, Self
 
@@ -13,9 +14,10 @@ import grpc
 from google.protobuf.json_format import MessageToDict
 from PIL import Image
 
+from livestream.v1.watch_service_pb2 import WatchStreamResponse
 from livestream_client import LiveStreamClient, LiveStreamError
 from livestream_run.dev.story.instance import Instance
-from livestream_run.dev.story.steps import Answer, Rest, Rpc
+from livestream_run.dev.story.steps import Answer, Call, Hear, Rest, Rpc, Watch
 from livestream_run.dev.token import dev_token
 
 PATIENCE = 20.0
@@ -32,7 +34,7 @@ class NoAnswer(Exception):
 class Caller(Protocol):
     """Whoever can make the story's calls."""
 
-    async def answer(self, call: Rest | Rpc, who: str | None) -> Answer:
+    async def answer(self, call: Call, who: str | None) -> Answer:
         """What the call brings back, with a token of the demo person `who`; raises NoAnswer."""
 
 
@@ -42,23 +44,53 @@ class WireCaller:
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._http = HTTPConnection(instance.http_address, timeout=PATIENCE)
+        self._watching: dict[tuple[str | None, str], AsyncGenerator[WatchStreamResponse, None]] = {}
+        self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._open.aclose()
         self._http.close()
 
-    async def answer(self, call: Rest | Rpc, who: str | None) -> Answer:
+    async def answer(self, call: Call, who: str | None) -> Answer:
         scope = call.scope if isinstance(call, Rpc) else ""
         token = dev_token(self._instance.directory, who, scope) if who else None
         try:
-            if isinstance(call, Rpc):
-                return await self._over_grpc(call, token)
-            return await asyncio.to_thread(self._over_http, call, token)
+            match call:
+                case Rest():
+                    return await asyncio.to_thread(self._over_http, call, token)
+                case Rpc():
+                    return await self._over_grpc(call, token)
+                case Watch():
+                    await self._watch(call, who, token)
+                    return await self._heard(who, call.live_stream_id, "snapshot")
+                case Hear():
+                    return await self._heard(who, call.live_stream_id, call.kind)
         except (OSError, HTTPException, ValueError) as error:
             self._http.close()
             raise NoAnswer(error) from error
+
+    async def _watch(self, call: Watch, who: str | None, token: str | None) -> None:
+        client = await self._open.enter_async_context(LiveStreamClient(self._instance.grpc_target, token=token))
+        watch = client.watch_stream(call.live_stream_id)
+        self._open.push_async_callback(watch.aclose)
+        self._watching[who, call.live_stream_id] = watch
+
+    async def _heard(self, who: str | None, live_stream_id: str, kind: str) -> Answer:
+        """The next event of that kind; raises NoAnswer if there is none."""
+        start = time.perf_counter()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                async for told in self._watching[who, live_stream_id]:
+                    if told.WhichOneof("event") == kind:
+                        return Answer(grpc.StatusCode.OK, time.perf_counter() - start, MessageToDict(told))
+        except LiveStreamError as error:
+            return Answer(error.code, time.perf_counter() - start, _refusal(error))
+        except KeyError:
+            raise NoAnswer(LookupError("this person does not watch it")) from None
+        raise NoAnswer(LookupError(f"the watching ended before {kind}"))
 
     def _over_http(self, call: Rest, token: str | None) -> Answer:
         path = call.path.removeprefix(f"http://{self._instance.http_address}")
@@ -78,11 +110,17 @@ class WireCaller:
                 await client.channel.channel_ready()  # a program connects once, not for each call
             start = time.perf_counter()
             try:
-                message = await getattr(client, call.method)(**call.arguments)
-                status, body = grpc.StatusCode.OK, MessageToDict(message)
+                status, body = grpc.StatusCode.OK, await _called(client, call)
             except LiveStreamError as error:
                 status, body = error.code, _refusal(error)
             return Answer(status, time.perf_counter() - start, body)
+
+
+async def _called(client: LiveStreamClient, call: Rpc) -> dict[str, Any]:
+    if call.stub is None or call.request is None:
+        return MessageToDict(await getattr(client, call.method)(**call.arguments))
+    message = await getattr(call.stub(client.channel), call.method)(call.request(**call.arguments))
+    return MessageToDict(message, always_print_fields_with_no_presence=True)  # an empty list is an answer, too
 
 
 def _headers_and_body(call: Rest) -> tuple[dict[str, str], bytes | None]:

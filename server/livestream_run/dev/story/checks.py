@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from livestream_run.dev.story.steps import Answer, Rest, Rpc, Step
+from livestream_run.dev.story.steps import Answer, Call, Hear, Rest, Rpc, Step, Watch
 from livestream_run.dev.story.tokens import token_faults
 
 Kept = dict[str, Any]
@@ -33,10 +33,12 @@ class _Missing(Exception):
     """There is nothing at a path of the answer."""
 
 
-def filled(call: Rest | Rpc, kept: Kept) -> Rest | Rpc:
+def filled(call: Call, kept: Kept) -> Call:
     """The call with what its texts name; raises NotKept."""
     if isinstance(call, Rpc):
         return replace(call, arguments=_filled(call.arguments, kept))
+    if isinstance(call, Watch | Hear):
+        return replace(call, live_stream_id=_filled(call.live_stream_id, kept))
     return replace(call, path=_filled(call.path, kept), json=_filled(call.json, kept), form=_filled(call.form, kept))
 
 

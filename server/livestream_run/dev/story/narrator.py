@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
-from livestream_run.dev.story.steps import Answer, Chapter, Rest, Rpc, Step
+from livestream_run.dev.story.steps import Answer, Call, Chapter, Hear, Rest, Step, Watch
 from livestream_run.dev.story.tokens import decoded, said
 
 WIDTH = 110
@@ -23,7 +23,7 @@ class Narrator:
         self._coloured = out.isatty() and not os.environ.get("NO_COLOR")
         self._chapters = 0
         # REST and gRPC write the same thing differently.
-        self._shown: dict[type, dict[str, Any]] = {Rest: {}, Rpc: {}}
+        self._shown: dict[bool, dict[str, Any]] = {True: {}, False: {}}
 
     def chapter(self, chapter: Chapter) -> None:
         self._chapters += 1
@@ -32,11 +32,11 @@ class Narrator:
     def step(self, step: Step) -> None:
         self._say(f"  {step.sentence}", before="\n")
 
-    def answer(self, call: Rest | Rpc, answer: Answer, certificate: str) -> None:
+    def answer(self, call: Call, answer: Answer, certificate: str) -> None:
         """The call, its status and duration, the body, and what the tokens in it say."""
         status = answer.status if isinstance(answer.status, int) else answer.status.name
         self._say(f"  {_written(call)}  -> {self._in(_BOLD, str(status))}  {answer.seconds * 1000:.1f} ms")
-        for line in laid_out(self._abridged(answer.body, self._shown[type(call)])):
+        for line in laid_out(self._abridged(answer.body, self._shown[isinstance(call, Rest)])):
             self._say(self._in(_DIM, f"    {line}"))
         for name, _, found in decoded(answer.body, certificate):
             for line in said(name, found):
@@ -113,9 +113,13 @@ def _members(value: dict[str, Any] | list[Any], width: int) -> Iterator[list[str
         yield lines
 
 
-def _written(call: Rest | Rpc) -> str:
+def _written(call: Call) -> str:
     if isinstance(call, Rest):
         return f"{call.method} {call.path}"
+    if isinstance(call, Watch):
+        return f"gRPC watch_stream(live_stream_id={call.live_stream_id!r})"
+    if isinstance(call, Hear):
+        return f"the next {call.kind} that this client is told"
     return f"gRPC {call.method}({', '.join(f'{name}={value!r}' for name, value in call.arguments.items())})"
 
 

@@ -3,11 +3,12 @@
 Texts may name what an earlier step kept, or a demo person's id: `{dusk}`, `{mehmet}`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 
 Status = int | grpc.StatusCode
 
@@ -33,11 +34,39 @@ class Rest:
 
 @dataclass(frozen=True, slots=True)
 class Rpc:
-    """A call over gRPC, by a method of LiveStreamClient. `scope`: what the caller's token allows beside."""
+    """A call over gRPC.
+
+    Attributes:
+        method: Of LiveStreamClient, or of `stub`.
+        arguments: By their names.
+        scope: What the caller's token allows beside.
+        stub: The generated stub, for what LiveStreamClient leaves to it.
+        request: What that is called with.
+    """
 
     method: str
     arguments: Mapping[str, Any]
     scope: str = ""
+    stub: Callable[[grpc.aio.Channel], Any] | None = None
+    request: type[Message] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Begin to watch a stream, in a client of its own that goes on; it answers with the first that it is told."""
+
+    live_stream_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hear:
+    """The next event of this kind that the person's watching client is told; what it is told before is left out."""
+
+    live_stream_id: str
+    kind: str
+
+
+Call = Rest | Rpc | Watch | Hear
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +85,7 @@ class Step:
 
     who: str | None
     does: str
-    call: Rest | Rpc
+    call: Call
     expect: Status
     must: Mapping[str, Any] = field(default_factory=dict)
     must_not: Mapping[str, Any] = field(default_factory=dict)
