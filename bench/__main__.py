@@ -61,7 +61,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="2 rounds of a few rows, in less than a minute")
     parser.add_argument("--rows", metavar="REGEX", help="only rows whose names match, e.g. 'again, (gRPC|HTTP)'")
     parser.add_argument("--rounds", type=int, help=f"alternating (default: {ROUNDS}; fewer are not written down)")
-    parser.add_argument("--seconds", type=float, default=1.25, help="per row and round (default: 1.25)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="per row and round (default: 1)")
     options = parser.parse_args()
     if options.rows is None:
         options.rows = catalogue.QUICK if options.quick else EVERYTHING

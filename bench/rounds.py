@@ -14,6 +14,8 @@ from bench.processes import Cpu, Program
 
 WARM_UP_CALLS = 1_200
 """Before each measurement. More than there are viewers and hosts, so that the service's caches are as in steady use."""
+FEW_CALLS = 150
+"""The same, where nothing is remembered from one call to the next."""
 WARM_UP_SECONDS = 90.0  # on a busy machine
 
 
@@ -30,6 +32,7 @@ class Row:
     shape: Shape
     port: int
     calls: Iterator[Call]
+    warm_up: int = WARM_UP_CALLS
     slices: list["Slice"] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
     """Why slices were measured a second time: the first had a wrong reply."""
@@ -168,7 +171,7 @@ async def _slice(row: Row, seconds: float, beside: Beside) -> Slice:
 
 async def _warm(row: Row, tally: Tally) -> None:
     give_up = time.monotonic() + WARM_UP_SECONDS
-    while tally.answered < WARM_UP_CALLS and not tally.wrong:
+    while tally.answered < row.warm_up and not tally.wrong:
         if time.monotonic() > give_up:
             raise WrongReply(f"{row.name}: {tally.answered} replies in {WARM_UP_SECONDS:.0f} seconds")
         await asyncio.sleep(0.01)

@@ -3,21 +3,18 @@
 from itertools import chain, cycle, islice
 
 import pytest
-from bench import calls, catalogue, floor, rounds
+from bench import calls, catalogue, floor
 from bench.load import Call
 from bench.rounds import Beside, Row, WrongReply, measure
-
-
-@pytest.fixture(autouse=True)
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rounds, "WARM_UP_CALLS", 40)
 
 
 async def measured(wanted: list[Call], wrong: int) -> Row:
     """A row of a hello-world server, of whose replies the first `wrong` are not what is expected."""
     server, port = await floor.start()
     bad = (call._replace(good=lambda _: False) for call in wanted)
-    row = Row("hello", "grpc.aio", (), catalogue.GRPC, port, chain([next(bad) for _ in range(wrong)], cycle(wanted)))
+    row = Row(
+        "hello", "grpc.aio", (), catalogue.GRPC, port, chain([next(bad) for _ in range(wrong)], cycle(wanted)), 40
+    )
     try:
         await measure([row], rounds=2, seconds=0.02, beside=Beside(), told=lambda _: None)
     finally:
