@@ -62,8 +62,8 @@ docs: setup ## write docs/configuration.md and docs/errors.md from the code
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
 lock: setup ## resolve requirements/*.txt again; all to the newest: make lock LATEST=--upgrade
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(LOCK) $(LATEST) pyproject.toml --extra embedded --group dev -o requirements/dev.txt
-	$(LOCK) pyproject.toml -c requirements/dev.txt -o requirements/run.txt
+	$(LOCK) $(LATEST) pyproject.toml --extra embedded --extra fast --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra fast -c requirements/dev.txt -o requirements/run.txt
 	$(LOCK) --group build -c requirements/dev.txt -o requirements/build.txt
 
 .PHONY: release-contract

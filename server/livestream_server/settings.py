@@ -121,6 +121,10 @@ class Settings(BaseSettings):
     environment: Literal["production", "development"] = Field(
         "production", description="`development` allows tokens without issuer and audience."
     )
+    engine: Literal["grpcio", "native"] = Field(
+        "grpcio",
+        description="What speaks gRPC: `grpcio`, or `native` (pygrpc-native: faster, younger, without TLS).",
+    )
     reflection: bool = Field(False, description="Serve gRPC reflection (v1 and v1alpha), for grpcurl.")
     max_in_flight: int = Field(512, ge=1, description="Calls in flight per process; more are refused at once.")
     max_watchers: int = Field(2000, ge=1, description="Open server streams per process; more are refused at once.")
@@ -172,4 +176,6 @@ class Settings(BaseSettings):
             raise ValueError("LIVESTREAM_TLS_CERTIFICATE_FILE and LIVESTREAM_TLS_KEY_FILE belong together")
         if self.tls_client_ca_file and not self.tls_certificate_file:
             raise ValueError("LIVESTREAM_TLS_CLIENT_CA_FILE needs LIVESTREAM_TLS_CERTIFICATE_FILE")
+        if self.tls_certificate_file and self.engine == "native":
+            raise ValueError("LIVESTREAM_TLS_CERTIFICATE_FILE needs LIVESTREAM_ENGINE=grpcio: native speaks no TLS")
         return self

@@ -6,6 +6,7 @@ handler takes bytes, because a message that cannot be parsed is an answer to giv
 """
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ Behaviour = Callable[[Any, Context], Awaitable[Message]]
 StreamBehaviour = Callable[[Any, Context], AsyncGenerator[Message, None]]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
+NO_DEADLINE = float(sys.maxsize)  # what pygrpc-native says where grpc.aio says None
 _SLACK_SECONDS = 0.05  # the driver's own deadline comes first, so that it may end its work in order
 
 
@@ -165,9 +167,8 @@ class _Pipeline:
 
     async def _streamed(self, endpoint: _Endpoint, request: bytes, context: Context, call: Call) -> None:
         """Like `_guarded`, but a stream lives long: its database commands keep their own deadlines."""
-        left = context.time_remaining()
-        usual = endpoint.method.timeout
-        async with self.streams.opened(usual if left is None else min(left, usual)) as stream:
+        seconds = min(_wanted_seconds(endpoint.method, context), endpoint.method.timeout)
+        async with self.streams.opened(seconds) as stream:
             call.sent = 0
             call.caller = await self._caller(endpoint.method, call.metadata)
             if call.caller:
@@ -177,9 +178,7 @@ class _Pipeline:
 
     def _seconds_left(self, method: Method, context: Context) -> float:
         """The caller's deadline, or the method's usual one, capped by ours. Never less than a millisecond."""
-        left = context.time_remaining()
-        wanted = method.timeout if left is None else left
-        return max(0.001, min(wanted, self._guards.max_deadline))
+        return max(0.001, min(_wanted_seconds(method, context), self._guards.max_deadline))
 
     async def _caller(self, method: Method, metadata: Metadata) -> Caller | None:
         given = [value for key, value in metadata if key == "authorization"]
@@ -196,6 +195,12 @@ class _Pipeline:
         if isinstance(error, ServiceError):
             return error
         return DeadlineExceeded() if isinstance(error, TimeoutError) else self._guards.explain(error)
+
+
+def _wanted_seconds(method: Method, context: Context) -> float:
+    """The time left of the caller's deadline, or the method's usual one if there is none."""
+    left = context.time_remaining()
+    return method.timeout if left is None or left >= NO_DEADLINE else left
 
 
 def _parsed(endpoint: _Endpoint, request: bytes) -> Message:

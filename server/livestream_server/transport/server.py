@@ -1,4 +1,4 @@
-"""The gRPC server: its limits, health, reflection and certificates."""
+"""The gRPC server: its methods, health, reflection and certificates."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,26 +11,11 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from livestream_server.settings import Settings
 from livestream_server.transport.certificates import server_credentials
+from livestream_server.transport.engine import bare_server
 from livestream_server.transport.health import Health
-from livestream_server.transport.methods import LARGE_REQUEST_BYTES
 from livestream_server.transport.pipeline import Handler
 
 _log = structlog.get_logger("livestream.server")
-
-# reference: github.com/grpc/grpc doc/keepalive.md, and `grpc/impl/channel_arg_names.h` for the rest.
-_OPTIONS = {
-    "grpc.max_receive_message_length": LARGE_REQUEST_BYTES,
-    "grpc.max_metadata_size": 8 * 1024,
-    "grpc.absolute_max_metadata_size": 16 * 1024,
-    "grpc.server_handshake_timeout_ms": 5_000,
-    "grpc.max_connection_age_ms": 10 * 60_000,
-    "grpc.max_connection_age_grace_ms": 60_000,
-    "grpc.max_connection_idle_ms": 5 * 60_000,
-    "grpc.keepalive_time_ms": 60_000,
-    "grpc.http2.min_ping_interval_without_data_ms": 30_000,
-    "grpc.keepalive_permit_without_calls": 1,
-}
-
 
 _REFLECTION = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 
@@ -41,19 +26,10 @@ class GrpcServer:
     def __init__(self, handlers: Mapping[str, Handler], settings: Settings, *, reuse_port: bool = False) -> None:
         self._settings = settings
         self._services = sorted({path.split("/")[1] for path in handlers})
-        self._server = grpc.aio.server(
-            options=[
-                *_OPTIONS.items(),
-                ("grpc.so_reuseport", int(reuse_port)),
-                # Bounds rapid resets. Above our own limit, because what HTTP/2 refuses reaches callers as UNAVAILABLE.
-                ("grpc.max_concurrent_streams", 2 * settings.max_in_flight + settings.max_watchers),
-            ],
-            # A backstop, likewise: our own limit answers with a reason and RetryInfo.
-            maximum_concurrent_rpcs=4 * settings.max_in_flight + 2 * settings.max_watchers,
-        )
+        self._server = bare_server(settings, reuse_port=reuse_port)
         for service, paths in groupby(sorted(handlers), key=lambda path: path.split("/")[1]):
             methods = {path.split("/")[2]: handlers[path] for path in paths}
-            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
+            self._server.add_registered_method_handlers(service, methods)
         self._health = Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if settings.reflection:

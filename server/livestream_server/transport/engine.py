@@ -1,0 +1,54 @@
+"""What speaks HTTP/2 and gRPC beneath the service: grpcio, or pygrpc-native where `LIVESTREAM_ENGINE` asks for it.
+
+Both are a `grpc.aio.Server` to the rest. What pygrpc-native leaves out or does in another way stands in
+`docs/deployment.md`; what of it can be mended is mended here.
+"""
+
+import grpc
+
+from livestream_server.errors import UnusableSetting
+from livestream_server.settings import Settings
+from livestream_server.transport.methods import LARGE_REQUEST_BYTES
+
+# reference: github.com/grpc/grpc doc/keepalive.md, and `grpc/impl/channel_arg_names.h` for the rest.
+_OPTIONS = {
+    "grpc.max_receive_message_length": LARGE_REQUEST_BYTES,
+    "grpc.max_metadata_size": 8 * 1024,
+    "grpc.absolute_max_metadata_size": 16 * 1024,
+    "grpc.keepalive_time_ms": 60_000,
+    "grpc.keepalive_permit_without_calls": 1,
+}
+_GRPCIO_OPTIONS = {
+    "grpc.server_handshake_timeout_ms": 5_000,
+    "grpc.max_connection_age_ms": 10 * 60_000,
+    "grpc.max_connection_age_grace_ms": 60_000,
+    "grpc.max_connection_idle_ms": 5 * 60_000,
+    "grpc.http2.min_ping_interval_without_data_ms": 30_000,
+}
+
+
+def bare_server(settings: Settings, *, reuse_port: bool) -> grpc.aio.Server:
+    """A server of the engine that the settings name, with our limits and without methods.
+
+    Raises UnusableSetting if that engine is not installed.
+    """
+    options = _OPTIONS | {
+        "grpc.so_reuseport": int(reuse_port),
+        # Bounds rapid resets. Above our own limit, because what HTTP/2 refuses reaches callers as UNAVAILABLE.
+        "grpc.max_concurrent_streams": 2 * settings.max_in_flight + settings.max_watchers,
+    }
+    if settings.engine == "native":
+        return _native(options)
+    return grpc.aio.server(
+        options=[*options.items(), *_GRPCIO_OPTIONS.items()],
+        # A backstop, likewise: our own limit answers with a reason and RetryInfo.
+        maximum_concurrent_rpcs=4 * settings.max_in_flight + 2 * settings.max_watchers,
+    )
+
+
+def _native(options: dict[str, int]) -> grpc.aio.Server:
+    try:
+        from pygrpc_native.aio import server  # noqa: PLC0415 - an extra, loaded only where it is asked for
+    except ImportError as error:
+        raise UnusableSetting("LIVESTREAM_ENGINE: native needs pip install 'livestream[fast]'") from error
+    return server(options=list(options.items()))
