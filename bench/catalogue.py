@@ -26,7 +26,8 @@ REFUSED = "refused at the door"
 """A call without a token, which the gateway answers by itself."""
 
 OVER_GRPC, OVER_NATIVE, OVER_HTTP, OVER_SPLIT = "gRPC", "gRPC on native", "HTTP", "HTTP, split"
-RAW, FASTAPI, FLASK, EXPRESS = "raw ASGI", "FastAPI", "Flask", "Express"
+RAW, FLASK, EXPRESS = "raw ASGI", "Flask", "Express"
+FASTAPI = FASTAPI_ASYNC, FASTAPI_SYNC = "FastAPI, async", "FastAPI, sync"
 
 QUICK = rf"({AGAIN}|{FIRST}|{HOT}|{GET}), gRPC( on native)?$|{AGAIN}, HTTP$"
 """Rows for those who change something and want to know at once."""
@@ -84,8 +85,8 @@ def plans(newcomers: int) -> list[Plan]:
         Plan(REFUSED, OVER_HTTP, "token only", HTTP, http_calls.anonymous, FEW_CALLS),
         Plan(REFUSED, RAW, "raw ASGI", HTTP, http_calls.anonymous, FEW_CALLS),
         # Of agora-token-builder, which makes tokens of the older version.
-        Plan(AGAIN, FASTAPI, "FastAPI", HTTP, partial(http_calls.join_again, "006"), FEW_CALLS),
-        Plan(HOT, FASTAPI, "FastAPI", HTTP, partial(http_calls.join_hot, "006"), FEW_CALLS),
+        *(Plan(AGAIN, over, over, HTTP, partial(http_calls.join_again, "006"), FEW_CALLS) for over in FASTAPI),
+        *(Plan(HOT, over, over, HTTP, partial(http_calls.join_hot, "006"), FEW_CALLS) for over in FASTAPI),
         Plan(TOKEN, FLASK, "Flask", HTTP_CLOSING, http_calls.rtc_token, FEW_CALLS),
         Plan(TOKEN, EXPRESS, "Express", HTTP, http_calls.rtc_token, FEW_CALLS),
     ]

@@ -48,7 +48,8 @@ class Servers:
             "token only": self._token_only,
             "token only on native": lambda: self._token_only("native"),
             "raw ASGI": self._raw_asgi,
-            "FastAPI": self._fastapi,
+            "FastAPI, async": lambda: self._fastapi("async"),
+            "FastAPI, sync": lambda: self._fastapi("sync"),
             "Flask": self._flask,
             "Express": self._express,
         }
@@ -94,9 +95,9 @@ class Servers:
     def _raw_asgi(self) -> Server:
         return self._over_http(*_UVICORN, "bench.raw_asgi:app")
 
-    def _fastapi(self) -> Server:
+    def _fastapi(self, colour: str) -> Server:
         environment = population.environment(self._mongo_uri, self._place / "media")
-        return self._over_http(*_UVICORN, "bench.peers.fastapi_join:app", **environment)
+        return self._over_http(*_UVICORN, f"bench.peers.fastapi_{colour}:app", **environment)
 
     def _flask(self) -> Server:
         return self._over_http(
