@@ -8,7 +8,7 @@ from itertools import count
 
 from bench import calls, http1, http2, http_calls
 from bench.load import Call, Shape
-from bench.rounds import Row
+from bench.rounds import FEW_CALLS, WARM_UP_CALLS, Row
 from bench.servers import Server
 
 GRPC = Shape(http2.Connection, connections=8, width=4)
@@ -26,7 +26,8 @@ REFUSED = "refused at the door"
 """A call without a token, which the gateway answers by itself."""
 
 OVER_GRPC, OVER_NATIVE, OVER_HTTP, OVER_SPLIT = "gRPC", "gRPC on native", "HTTP", "HTTP, split"
-RAW, FASTAPI, FLASK, EXPRESS = "raw ASGI", "FastAPI", "Flask", "Express"
+RAW, FLASK, EXPRESS = "raw ASGI", "Flask", "Express"
+FASTAPI = FASTAPI_ASYNC, FASTAPI_SYNC = "FastAPI, async", "FastAPI, sync"
 
 QUICK = rf"({AGAIN}|{FIRST}|{HOT}|{GET}), gRPC( on native)?$|{AGAIN}, HTTP$"
 """Rows for those who change something and want to know at once."""
@@ -42,13 +43,14 @@ class Plan:
     """As `bench.servers.Servers` knows it."""
     shape: Shape
     calls: Callable[[], Iterator[Call]]
+    warm_up: int = WARM_UP_CALLS
 
     def row(self, server: Server) -> Row:
         port = server.grpc_port if self.shape is GRPC else server.http_port
-        return Row(self.call, self.over, server.programs, self.shape, port, self.calls())
+        return Row(self.call, self.over, server.programs, self.shape, port, self.calls(), self.warm_up)
 
 
-FLOOR = Plan(HELLO, "grpc.aio", "floor", GRPC, calls.hello)
+FLOOR = Plan(HELLO, "grpc.aio", "floor", GRPC, calls.hello, FEW_CALLS)
 
 
 def plans(newcomers: int) -> list[Plan]:
@@ -73,21 +75,25 @@ def plans(newcomers: int) -> list[Plan]:
         (CREATE, http_calls.create),
     )
     return [
-        *(Plan(call, OVER_GRPC, "service", GRPC, made) for call, made in over_grpc),
-        *(Plan(call, OVER_NATIVE, "service on native", GRPC, made) for call, made in over_grpc),
-        *(Plan(call, OVER_HTTP, "service", HTTP, made) for call, made in over_http),
-        *(Plan(call, OVER_SPLIT, "split", HTTP, made) for call, made in over_http if call in (AGAIN, GET)),
+        *(_ours(call, OVER_GRPC, "service", GRPC, made) for call, made in over_grpc),
+        *(_ours(call, OVER_NATIVE, "service on native", GRPC, made) for call, made in over_grpc),
+        *(_ours(call, OVER_HTTP, "service", HTTP, made) for call, made in over_http),
+        *(_ours(call, OVER_SPLIT, "split", HTTP, made) for call, made in over_http if call in (AGAIN, GET)),
         Plan(TOKEN, OVER_GRPC, "token only", GRPC, calls.renew_seated),
         Plan(TOKEN, OVER_NATIVE, "token only on native", GRPC, calls.renew_seated),
         Plan(TOKEN, OVER_HTTP, "token only", HTTP, http_calls.renew_seated),
-        Plan(REFUSED, OVER_HTTP, "token only", HTTP, http_calls.anonymous),
-        Plan(REFUSED, RAW, "raw ASGI", HTTP, http_calls.anonymous),
+        Plan(REFUSED, OVER_HTTP, "token only", HTTP, http_calls.anonymous, FEW_CALLS),
+        Plan(REFUSED, RAW, "raw ASGI", HTTP, http_calls.anonymous, FEW_CALLS),
         # Of agora-token-builder, which makes tokens of the older version.
-        Plan(AGAIN, FASTAPI, "FastAPI", HTTP, partial(http_calls.join_again, "006")),
-        Plan(HOT, FASTAPI, "FastAPI", HTTP, partial(http_calls.join_hot, "006")),
-        Plan(TOKEN, FLASK, "Flask", HTTP_CLOSING, http_calls.rtc_token),
-        Plan(TOKEN, EXPRESS, "Express", HTTP, http_calls.rtc_token),
+        *(Plan(AGAIN, over, over, HTTP, partial(http_calls.join_again, "006"), FEW_CALLS) for over in FASTAPI),
+        *(Plan(HOT, over, over, HTTP, partial(http_calls.join_hot, "006"), FEW_CALLS) for over in FASTAPI),
+        Plan(TOKEN, FLASK, "Flask", HTTP_CLOSING, http_calls.rtc_token, FEW_CALLS),
+        Plan(TOKEN, EXPRESS, "Express", HTTP, http_calls.rtc_token, FEW_CALLS),
     ]
+
+
+def _ours(call: str, over: str, server: str, shape: Shape, made: Callable[[], Iterator[Call]]) -> Plan:
+    return Plan(call, over, server, shape, made, FEW_CALLS if call == FIRST else WARM_UP_CALLS)
 
 
 def chosen(all_plans: Sequence[Plan], pattern: str) -> list[Plan]:

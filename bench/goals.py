@@ -49,6 +49,15 @@ def _ratio(mine: tuple[str, str], its: tuple[str, str]) -> Callable[[Rows], Spre
     return lambda rows: ratios(rows[mine], rows[its])
 
 
+def _over_fastapi(call: str) -> Callable[[Rows], Spread]:
+    """Over the faster of the two."""
+
+    def least(rows: Rows) -> Spread:
+        return min((ratios(rows[call, OVER_HTTP], rows[call, peer]) for peer in FASTAPI), key=lambda each: each.median)
+
+    return least
+
+
 def _worst_tail(rows: Rows) -> Spread:
     found = [Spread.of([each.tail for each in rows[name].slices]) for name in _JOINS if name in rows]
     if not found:
@@ -69,8 +78,8 @@ GOALS = (
     Goal("HTTP join ÷ the same over gRPC on native", 0.65, 1.0, _ratio((AGAIN, OVER_HTTP), (AGAIN, OVER_NATIVE))),
     Goal("one hot stream over HTTP ÷ native", 0.4, 0.6, _ratio((HOT, OVER_HTTP), (HOT, OVER_NATIVE))),
     Goal("HTTP join, split ÷ gRPC on grpcio", 0.45, 0.6, _ratio((AGAIN, OVER_SPLIT), (AGAIN, OVER_GRPC))),
-    Goal("HTTP join ÷ FastAPI peer", 2.5, 3.0, _ratio((AGAIN, OVER_HTTP), (AGAIN, FASTAPI))),
-    Goal("one hot stream over HTTP ÷ FastAPI peer", 5.0, 12.0, _ratio((HOT, OVER_HTTP), (HOT, FASTAPI))),
+    Goal("HTTP join ÷ FastAPI peer", 2.5, 3.0, _over_fastapi(AGAIN)),
+    Goal("one hot stream over HTTP ÷ FastAPI peer", 5.0, 12.0, _over_fastapi(HOT)),
     Goal("HTTP token ÷ Flask peer", 4.0, 8.0, _ratio((TOKEN, OVER_HTTP), (TOKEN, FLASK))),
     Goal("HTTP token ÷ Express peer", 1.7, 2.5, _ratio((TOKEN, OVER_HTTP), (TOKEN, EXPRESS))),
     Goal("refused at the door ÷ raw ASGI", 0.45, 0.75, _ratio((REFUSED, OVER_HTTP), (REFUSED, RAW))),

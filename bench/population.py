@@ -33,7 +33,7 @@ APP_ID = "970ca35de60c44645bbae8a215061b33"
 CERTIFICATE = "5cfd2fd1755d40ecb72977518be15d3b"
 
 _LONG_AGO = datetime(2025, 1, 1, 10, tzinfo=UTC)
-_NOW = datetime.now(UTC)
+NOW = datetime.now(UTC)
 
 
 def environment(mongo_uri: str, media: Path) -> dict[str, str]:
@@ -73,7 +73,7 @@ def stream_document(number: int) -> Document:
         title=f"Evening guitar {number}",
         type=StreamType.SOLO,
         channel_name=channel(number),
-        broadcasters=(Broadcaster(person_id(number), Role.HOST, 1_000_000 + number, _NOW),),
+        broadcasters=(Broadcaster(person_id(number), Role.HOST, 1_000_000 + number, NOW),),
         thumbnail=None,
         status=Status.ACTIVE,
         price=None,
@@ -82,13 +82,13 @@ def stream_document(number: int) -> Document:
         motivation="New songs, and some that you know.",
         planned_start=None,
         planned_end=None,
-        started_at=_NOW,
+        started_at=NOW,
         ended_at=None,
-        created_at=_NOW,
-        updated_at=_NOW,
-        host_seen_at=_NOW,
+        created_at=NOW,
+        updated_at=NOW,
+        host_seen_at=NOW,
     )
-    return {**to_document(stream), "due_at": _NOW + timedelta(hours=1)}
+    return {**to_document(stream), "due_at": NOW + timedelta(hours=1)}
 
 
 def channel(number: int) -> str:

@@ -50,7 +50,7 @@ Measured on {datetime.now(UTC):%d %B %Y} by `make bench`: {how}.
 
 {table.of_rows(on_stub, on_stub[0])}
 
-{table.load_cost(on_stub)}
+{table.load_cost(on_stub)} {table.repeated(on_stub)}
 
 ### On the embedded database
 

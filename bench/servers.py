@@ -12,8 +12,6 @@ from pathlib import Path
 from bench import population
 from bench.processes import Program, free_port, running
 
-from livestream_server.settings import Settings
-
 _UVICORN = ("-m", "uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning")
 _GUNICORN = ("-m", "gunicorn", "--workers", "2", "--no-control-socket")
 EXPRESS = Path(__file__).parent / "peers" / "express"
@@ -50,7 +48,8 @@ class Servers:
             "token only": self._token_only,
             "token only on native": lambda: self._token_only("native"),
             "raw ASGI": self._raw_asgi,
-            "FastAPI": self._fastapi,
+            "FastAPI, async": lambda: self._fastapi("async"),
+            "FastAPI, sync": lambda: self._fastapi("sync"),
             "Flask": self._flask,
             "Express": self._express,
         }
@@ -91,16 +90,14 @@ class Servers:
         """Raises Unavailable if the engine is not there."""
         if engine == "native" and not find_spec("pygrpc_native"):
             raise Unavailable("pygrpc_native is not installed")
-        if engine == "native" and "engine" not in Settings.model_fields:
-            raise Unavailable("this version of the service has no choice of engines")
         return population.environment(self._mongo_uri, self._place / "media") | {"LIVESTREAM_ENGINE": engine}
 
     def _raw_asgi(self) -> Server:
         return self._over_http(*_UVICORN, "bench.raw_asgi:app")
 
-    def _fastapi(self) -> Server:
+    def _fastapi(self, colour: str) -> Server:
         environment = population.environment(self._mongo_uri, self._place / "media")
-        return self._over_http(*_UVICORN, "bench.peers.fastapi_join:app", **environment)
+        return self._over_http(*_UVICORN, f"bench.peers.fastapi_{colour}:app", **environment)
 
     def _flask(self) -> Server:
         return self._over_http(

@@ -6,7 +6,8 @@ from itertools import groupby
 
 from bench.catalogue import (
     EXPRESS,
-    FASTAPI,
+    FASTAPI_ASYNC,
+    FASTAPI_SYNC,
     FLASK,
     FLOOR,
     OVER_GRPC,
@@ -28,7 +29,8 @@ _CLASSES = {
     OVER_NATIVE: "grpc",
     OVER_HTTP: "http",
     OVER_SPLIT: "http",
-    FASTAPI: "peer",
+    FASTAPI_ASYNC: "peer",
+    FASTAPI_SYNC: "peer",
     FLASK: "peer",
     EXPRESS: "peer",
 }

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 
-from bench.rounds import Row, Spread, ratios
+from bench.rounds import Row, Spread, ratios, ratios_by_cpu
 
 HEADINGS = (
     "",
     "calls/s (min-max)",
     "of the floor (min-max)",
+    "by CPU",
     "CPU µs/call (min)",
     "p50 ms",
     "p99 ms",
@@ -47,6 +48,7 @@ def _cells(row: Row, floor: Row) -> tuple[str, ...]:
         row.name,
         f"{rate.median:,.0f} ({rate.least:,.0f}-{rate.most:,.0f})",
         "1" if row is floor else str(ratios(row, floor)),
+        "1" if row is floor else f"{ratios_by_cpu(row, floor).median:.2f}",
         f"{cpu.median:.0f} ({cpu.least:.0f})",
         f"{row.median(lambda each: each.milliseconds(0.5)):.1f}",
         f"{row.median(lambda each: each.milliseconds(0.99)):.1f}",
@@ -62,3 +64,9 @@ def load_cost(rows: Sequence[Row]) -> str:
     cost = sum(each.load_cpu for each in slices) / sum(each.calls for each in slices)
     busiest = max(each.load_cpu / each.seconds for each in slices)
     return f"Load and stub took {cost * 1e6:.0f} µs of CPU per call, at most {busiest:.0%} of their core."
+
+
+def repeated(rows: Sequence[Row]) -> str:
+    """What was measured a second time, and why."""
+    found = [why for row in rows for why in row.again]
+    return "Measured again: " + "; ".join(found) if found else "No reply was wrong."

@@ -2,11 +2,11 @@
 
 It verifies the caller's JWT, reads the stream and its broadcasters (two reads), signs an RTC and an RTM token and
 answers with the whole live stream. It writes nothing: the uid is derived from the caller instead of kept as a seat.
+This is what `fastapi_async.py` and `fastapi_sync.py` share; which of them is faster depends on the machine.
 """
 
 import zlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -19,16 +19,14 @@ from bench.peers.fastapi_models import (
     Broadcaster,
     Envelope,
     Joined,
-    JoinRequest,
     LiveStream,
     RtmCredentials,
     UserSummary,
 )
 from bson import ObjectId
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, HTTPException
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic_settings import BaseSettings
-from pymongo import AsyncMongoClient
 
 Document = dict[str, Any]
 
@@ -50,14 +48,6 @@ class Settings(BaseSettings):
 settings = Settings()
 
 
-@asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with AsyncMongoClient[Document](settings.mongodb_uri, tz_aware=True) as client:
-        app.state.database = client[settings.mongodb_database]
-        yield
-
-
-app = FastAPI(lifespan=lifespan)
 bearer = HTTPBearer()
 
 
@@ -75,23 +65,21 @@ async def current_user(credentials: Annotated[HTTPAuthorizationCredentials, Depe
     return str(claims["sub"])
 
 
-@app.get("/healthz")
-async def healthz() -> dict[str, str]:
-    return {"status": "ok"}
+User = Annotated[str, Depends(current_user)]
 
 
-@app.post("/api/v1/live-stream/join")
-async def join(request: Request, wanted: JoinRequest, user: Annotated[str, Depends(current_user)]) -> Envelope[Joined]:
-    database = request.app.state.database
-    stream = await database["streams"].find_one({"_id": ObjectId(wanted.live_stream_id), "deleted_at": None})
+def require_active(stream: Document | None) -> Document:
     if stream is None:
         raise HTTPException(404, "no such live stream")
     if stream["status"] != "active":
         raise HTTPException(409, "the live stream is not active")
-    ids = [each["user"] for each in stream["broadcasters"]]
-    people = {each["_id"]: each for each in await database["users"].find({"_id": {"$in": ids}}).to_list()}
+    return stream
+
+
+def joined(stream: Document, people: Iterable[Document], user: str) -> Envelope[Joined]:
     expires_at = datetime.now(UTC).replace(microsecond=0) + settings.token_life
-    return Envelope(data=Joined(live_stream=_shown(stream, people), **_credentials(stream, user, expires_at)))
+    shown = _shown(stream, {each["_id"]: each for each in people})
+    return Envelope(data=Joined(live_stream=shown, **_credentials(stream, user, expires_at)))
 
 
 def _shown(stream: Document, people: dict[ObjectId, Document]) -> LiveStream:

@@ -2,7 +2,7 @@
 
 import pytest
 from bench import goals
-from bench.catalogue import AGAIN, FIRST, OVER_GRPC, OVER_HTTP, OVER_NATIVE, RAW
+from bench.catalogue import AGAIN, FASTAPI, FIRST, OVER_GRPC, OVER_HTTP, OVER_NATIVE, RAW
 
 from tests.support.measured import every_row, floor, row
 
@@ -24,6 +24,13 @@ def test_a_goal_is_met_from_its_figure_on() -> None:
         judged = verdicts(goals.judged([floor(), row(AGAIN, OVER_GRPC, (rate,) * 5)]))
         assert judged[name][0] == "≥ 0.35"
         assert judged[name][-1] == met
+
+
+def test_the_faster_of_two_peers_counts() -> None:
+    """To beat the slower one would prove nothing."""
+    peers = [row(AGAIN, over, (rate,) * 5) for over, rate in zip(FASTAPI, (200.0, 300.0), strict=True)]
+    judged = verdicts(goals.judged([floor(), row(AGAIN, OVER_HTTP, (600.0,) * 5), *peers]))
+    assert judged["HTTP join ÷ FastAPI peer"][2:] == ["2.00 (2.00-2.00)", "**no**"]
 
 
 def test_the_worst_tail_counts_and_must_be_small() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 import pytest
-from bench import calls, catalogue, http1, http_calls, rounds, stub
+from bench import calls, catalogue, http1, http_calls, stub
 from bench.catalogue import AGAIN, FASTAPI, OVER_HTTP, OVER_NATIVE, Plan
 from bench.processes import running
 from bench.rounds import Beside, Row, measure
@@ -27,14 +27,13 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rounds, "WARM_UP_CALLS", 60)
+def few_viewers(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (calls, http_calls):
         monkeypatch.setattr(module, "VIEWERS", 20)
 
 
 @pytest.mark.parametrize("plan", PLANS, ids=lambda plan: f"{plan.call}, {plan.over}")
-@pytest.mark.usefixtures("few")
+@pytest.mark.usefixtures("few_viewers")
 async def test_each_row_gets_right_replies(servers: Servers, plan: Plan) -> None:
     """A server that was changed breaks its row here, and not an evening later in a run of ten minutes."""
     if plan.server == "Express" and not EXPRESS.joinpath("node_modules").exists():
@@ -45,19 +44,21 @@ async def test_each_row_gets_right_replies(servers: Servers, plan: Plan) -> None
         assert OVER_NATIVE in plan.over or plan.server == "Express"
         pytest.skip(str(why))
     row = plan.row(server)
+    row.warm_up = 60
     await measure([row], rounds=1, seconds=0.05, beside=Beside(), told=lambda _: None)
     assert row.slices[0].calls > 0
     assert row.mib_after > 0
 
 
-async def test_the_peer_answers_with_what_the_service_answers_with(servers: Servers) -> None:
+async def test_the_peers_answer_with_what_the_service_answers_with(servers: Servers) -> None:
     """A peer that left something out would be compared with unfairly."""
     shapes = {}
-    for over in (OVER_HTTP, FASTAPI):
+    for over in (OVER_HTTP, *FASTAPI):
         plan = next(each for each in PLANS if (each.call, each.over) == (AGAIN, over))
         row = plan.row(await asyncio.to_thread(servers.get, plan.server))
         shapes[over] = shape(orjson.loads(await reply(row)))
-    assert shapes[FASTAPI] == shapes[OVER_HTTP]
+    for peer in FASTAPI:
+        assert shapes[peer] == shapes[OVER_HTTP]
 
 
 async def reply(row: Row) -> bytes:

@@ -15,7 +15,6 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure
 from livestream.v1.live_stream_pb2 import ROLE_AUDIENCE, ROLE_HOST
 from livestream.v1.live_stream_service_pb2 import CreateStreamRequest, GetStreamRequest, JoinStreamRequest
 from livestream_server.mongo.client import Database, Document
-from livestream_server.transport.values import utc_now
 from tests.support.world import metadata, open_world, settings_for
 
 KNOWN = population.stream_document(1)["_id"]
@@ -163,6 +162,7 @@ async def test_the_service_works_on_it_and_its_commands_are_counted(port: int, t
             stub.uri(port), population.DATABASE, tmp_path, people_cache_seconds=60.0, sweep_seconds=3600.0
         )
         async with open_world(settings) as world:
+            world.clock.now = population.NOW  # when everyone was seen last, however long ago that was
             before = await asyncio.to_thread(counts.read)  # it blocks, and the stub is on this loop
             for person, role in ((viewer, ROLE_AUDIENCE), (viewer, ROLE_AUDIENCE), (host, ROLE_HOST)):
                 request = JoinStreamRequest(live_stream_id=stream, role=role)
@@ -170,7 +170,7 @@ async def test_the_service_works_on_it_and_its_commands_are_counted(port: int, t
                 assert joined.live_stream.creator.id == host
             await world.streams.GetStream(GetStreamRequest(live_stream_id=stream), metadata=metadata(viewer))
             await world.streams.CreateStream(CreateStreamRequest(title="Hello"), metadata=metadata(host))
-            world.clock.now = utc_now() + timedelta(minutes=2)  # a measurement lasts longer than a note of who was seen
+            world.clock.now += timedelta(minutes=2)  # a measurement lasts longer than a note of who was seen
             for person, role in 2 * ((viewer, ROLE_AUDIENCE), (host, ROLE_HOST)):
                 request = JoinStreamRequest(live_stream_id=stream, role=role)
                 await world.streams.JoinStream(request, metadata=metadata(person))

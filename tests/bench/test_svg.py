@@ -4,7 +4,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from bench import svg
-from bench.catalogue import AGAIN, FASTAPI, OVER_GRPC, REFUSED
+from bench.catalogue import AGAIN, FASTAPI_SYNC, OVER_GRPC, REFUSED
 from bench.rounds import Spread
 
 from tests.support.measured import every_row
@@ -40,7 +40,7 @@ def test_the_rows_of_a_call_stand_together() -> None:
     texts = [each.text for each in ET.fromstring(drawn).iter(f"{SVG}text")]
     join = texts.index(AGAIN)
     assert texts[join + 1] == OVER_GRPC
-    assert FASTAPI in texts[join : join + 12]
+    assert FASTAPI_SYNC in texts[join : join + 12]
     assert REFUSED not in texts
     assert "prefers-color-scheme:dark" in drawn
 

@@ -13,11 +13,12 @@ def test_a_row_is_its_medians_over_the_rounds_with_their_spread() -> None:
     """Ratios are of the same round: a slow minute of the machine must not make a server look fast."""
     base = floor(1000, 500, 2000)
     lines = table.of_rows([base, row("GetStream", "HTTP", (300, 200, 400), tail=3.0)], base).splitlines()
-    assert cells(lines[2])[:3] == ["hello, grpc.aio", "1,000 (500-2,000)", "1"]
+    assert cells(lines[2])[:4] == ["hello, grpc.aio", "1,000 (500-2,000)", "1", "1"]
     assert cells(lines[3]) == [
         "GetStream, HTTP",
         "300 (200-400)",
         "0.30 (0.20-0.40)",
+        "1.00",
         "200 (200)",
         "10.0",
         "30.0",
@@ -43,3 +44,11 @@ def test_the_load_says_how_busy_it_was() -> None:
     assert table.load_cost([row("GetStream", "HTTP", (1000, 2000))]) == (
         "Load and stub took 10 µs of CPU per call, at most 2% of their core."
     )
+
+
+def test_wrong_replies_are_told() -> None:
+    """A figure that needed a second try is no secret."""
+    wrong = row("GetStream", "HTTP", (1000,))
+    assert table.repeated([wrong]) == "No reply was wrong."
+    wrong.again.append("GetStream, HTTP: 1 of 9 replies were wrong")
+    assert table.repeated([wrong]) == "Measured again: GetStream, HTTP: 1 of 9 replies were wrong"
