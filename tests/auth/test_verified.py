@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from jwt import PyJWS
 
-from livestream_server.auth import verified
 from livestream_server.auth.jwt import Authenticator
+from livestream_server.remembered import Remembered
 from tests.auth.forging import NOW, PERSON, Clock, cause_of_refusal, token
 
 
@@ -64,11 +64,9 @@ async def test_two_tokens_of_one_person_are_two(authenticator: Authenticator) ->
         assert caller.scopes == {scope}
 
 
-async def test_the_oldest_leaves_when_it_is_full(
-    authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch, verifications: list[str]
-) -> None:
+async def test_the_oldest_leaves_when_it_is_full(authenticator: Authenticator, verifications: list[str]) -> None:
     """Many callers would fill the memory."""
-    monkeypatch.setattr(verified, "MAX_ENTRIES", 3)
+    authenticator._verified._entries = Remembered(3)
     first, *others = (f"Bearer {token(jti=str(number))}" for number in range(4))
     for each in (first, *others):
         await authenticator.authenticate(each)

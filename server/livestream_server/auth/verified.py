@@ -1,8 +1,7 @@
 """Tokens that were verified a moment ago, so that a busy caller's token is not verified at every call."""
 
-from collections import OrderedDict
-
 from livestream_server.auth.caller import Caller
+from livestream_server.remembered import Remembered
 
 MAX_SECONDS = 60.0
 """How long a token may go on working after its key was withdrawn."""
@@ -12,10 +11,10 @@ MAX_ENTRIES = 10_000
 
 
 class VerifiedTokens:
-    """Callers by the digest of their token. Only successes come in; the oldest leaves when it is full."""
+    """Callers by the digest of their token. Only successes come in; the oldest leave when it is full."""
 
     def __init__(self) -> None:
-        self._entries: OrderedDict[bytes, tuple[Caller, float]] = OrderedDict()
+        self._entries: Remembered[bytes, tuple[Caller, float]] = Remembered(MAX_ENTRIES)
 
     def get(self, digest: bytes, now: float) -> Caller | None:
         """The caller, if the token was verified less than a minute ago and has not expired since."""
@@ -23,11 +22,9 @@ class VerifiedTokens:
             caller, until = entry
             if now < until:
                 return caller
-            del self._entries[digest]  # so that it comes back as the newest
+            del self._entries[digest]
         return None
 
     def put(self, digest: bytes, caller: Caller, expires: float, now: float) -> None:
         """Remember a token that was verified at `now` and expires at `expires` (both Unix seconds)."""
-        self._entries[digest] = caller, min(expires, now + MAX_SECONDS)
-        if len(self._entries) > MAX_ENTRIES:
-            self._entries.popitem(last=False)
+        self._entries.remember(digest, (caller, min(expires, now + MAX_SECONDS)))

@@ -40,16 +40,17 @@ class ById:
         query = {"_id": wanted[0]} if len(wanted) == 1 else {"_id": {"$in": wanted}}
         # One more than there can be, so that the cursor is at its end when the first batch is.
         batches = self._collection.find_raw_batches(query, self._projection, batch_size=len(wanted) + 1)
-        found = {raw[_ID].hex(): raw async for batch in batches for raw in _split(cast("bytes", batch))}
+        found = {key: raw async for batch in batches for key, raw in documents_of(cast("bytes", batch))}
         return [found] * len(asked)
 
 
-def _split(batch: bytes) -> Iterator[bytes]:
+def documents_of(batch: bytes) -> Iterator[tuple[str, bytes]]:
+    """The documents that lie in `batch` one behind the other, with their ids; raises ValueError for another `_id`."""
     at = 0
     while at < len(batch):
         (length,) = _LENGTH.unpack_from(batch, at)
         raw = batch[at : at + length]
         if not raw.startswith(_ID_FIRST, 4):
             raise ValueError("a document does not begin with an ObjectId as its _id")
-        yield raw
+        yield raw[_ID].hex(), raw
         at += length

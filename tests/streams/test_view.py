@@ -1,0 +1,60 @@
+"""A stream that has not changed is shown by the same message again, and a changed one never is."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from livestream.v1.live_stream_pb2 import LIVE_STREAM_STATUS_ENDED, ROLE_HOST
+from livestream.v1.user_pb2 import UserSummary
+from livestream_server.streams.model import Broadcaster, Role, Status, Stream, StreamType
+from livestream_server.streams.view import View
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+AYSE = "a" * 24
+STREAM = Stream(
+    id="b" * 24,
+    title="Songs",
+    type=StreamType.SOLO,
+    channel_name="songs-0123456789",
+    broadcasters=(Broadcaster(AYSE, Role.HOST, 7),),
+    thumbnail=None,
+    status=Status.ACTIVE,
+    price=None,
+    interest=None,
+    duration_goal=None,
+    motivation=None,
+    planned_start=None,
+    planned_end=None,
+    started_at=NOON,
+    ended_at=None,
+    created_at=NOON,
+    updated_at=NOON,
+)
+
+
+class Pictures:
+    def url(self, key: str | None) -> str:
+        return f"https://pictures.test/{key}"
+
+
+def card(username: str) -> UserSummary:
+    return UserSummary(id=AYSE, username=username)
+
+
+def test_the_same_again_costs_no_new_message() -> None:
+    """A crowd that joins one stream would build it anew for each of them."""
+    view = View(Pictures())
+    first = view.shown(STREAM, None, {AYSE: card("ayse")})
+    assert view.shown(STREAM, None, {AYSE: card("ayse")}) is first
+
+
+def test_whatever_changes_is_shown() -> None:
+    """Somebody would see a stream as it was, or a name as it was, or the role of another."""
+    view = View(Pictures())
+    for _ in range(2):
+        assert view.shown(STREAM, None, {AYSE: card("ayse")}).creator.username == "ayse"
+        assert view.shown(STREAM, None, {AYSE: card("renamed")}).creator.username == "renamed"
+        assert not view.shown(STREAM, None, {}).HasField("creator")
+        assert view.shown(STREAM, Role.HOST, {AYSE: card("ayse")}).role == ROLE_HOST
+        assert view.shown(STREAM, None, {AYSE: card("ayse")}).role != ROLE_HOST
+        ended = replace(STREAM, status=Status.ENDED)
+        assert view.shown(ended, None, {AYSE: card("ayse")}).status == LIVE_STREAM_STATUS_ENDED
