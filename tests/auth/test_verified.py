@@ -79,10 +79,10 @@ async def test_the_oldest_leaves_when_it_is_full(authenticator: Authenticator, v
 
 
 async def test_a_token_that_is_verified_anew_is_the_newest(
-    authenticator: Authenticator, clock: Clock, monkeypatch: pytest.MonkeyPatch, verifications: list[str]
+    authenticator: Authenticator, clock: Clock, verifications: list[str]
 ) -> None:
     """A busy caller's token would leave at once, because it was first seen long ago."""
-    monkeypatch.setattr(verified, "MAX_ENTRIES", 2)
+    authenticator._verified._entries = Remembered(2)
     busy, idle, other = (f"Bearer {token(jti=name)}" for name in ("busy", "idle", "other"))
     await authenticator.authenticate(busy)
     await authenticator.authenticate(idle)
