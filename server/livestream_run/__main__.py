@@ -138,6 +138,8 @@ def _worker(settings: Settings | None, work: Callable[[], Coroutine[Any, Any, No
         print(f"livestream-server: {error}", file=sys.stderr)
         # A database may come: whoever supervises us tries again.
         return 1 if isinstance(error, DatabaseUnreachable) else BROKEN_SETTINGS
+    finally:
+        logs.flush()
     return 0
 
 

@@ -1,7 +1,9 @@
 """Where log lines go: to standard error; JSON for machines, columns for a terminal."""
 
+import asyncio
 import logging
 import sys
+import threading
 from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from typing import Any
@@ -22,11 +24,59 @@ def configure(settings: Settings) -> None:
     structlog.configure(
         processors=[_json] if as_json else [_stamped, console],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level.upper()]),
-        logger_factory=(
-            structlog.BytesLoggerFactory(sys.stderr.buffer) if as_json else structlog.PrintLoggerFactory(sys.stderr)
-        ),
+        logger_factory=(lambda *_: _lines) if as_json else structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def flush() -> None:
+    """Write what is waiting; for the end of a process."""
+    _lines.flush()
+
+
+class _Lines:
+    """Writes the lines of a moment together.
+
+    Each write lets go of the interpreter, and to get it back takes longer than all else that is done for a line. So
+    lines wait for up to `AT_MOST` seconds, which is what a killed process may leave unsaid; from a warning on they do
+    not wait.
+    """
+
+    AT_MOST = 0.05
+
+    def __init__(self) -> None:
+        self._waiting: list[bytes] = []
+        self._lock = threading.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def debug(self, line: bytes) -> None:
+        """Write `line` soon."""
+        self._waiting.append(line)
+        if self._timer is None:
+            try:
+                self._timer = asyncio.get_running_loop().call_later(self.AT_MOST, self.flush)
+            except RuntimeError:  # outside of a loop
+                self.flush()
+
+    def warning(self, line: bytes) -> None:
+        """Write `line` now."""
+        self._waiting.append(line)
+        self.flush()
+
+    info = debug
+    error = critical = exception = warning
+
+    def flush(self) -> None:
+        """Write what is waiting."""
+        with self._lock:
+            self._timer = None
+            lines, self._waiting = self._waiting, []
+            if lines:
+                sys.stderr.buffer.write(b"\n".join([*lines, b""]))
+                sys.stderr.buffer.flush()
+
+
+_lines = _Lines()
 
 
 def _stamped(_logger: object, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -1,11 +1,11 @@
 """The call that is being answered: who asks for what, under which id."""
 
-import secrets
 import string
 from collections.abc import Collection, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
+from random import getrandbits
 from typing import Protocol
 
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -90,7 +90,8 @@ def is_request_id(text: str) -> bool:
 
 def request_id_of(given: str | bytes | None) -> str:
     """The id that the caller gave, if it can be one, else a new one."""
-    return given if isinstance(given, str) and is_request_id(given) else secrets.token_hex(8)
+    # The system's randomness would cost a switch of threads, and nothing rests on that nobody guesses the id of a call.
+    return given if isinstance(given, str) and is_request_id(given) else f"{getrandbits(64):016x}"
 
 
 @lru_cache(maxsize=1024)  # a connection has one, and many calls
