@@ -13,6 +13,8 @@ import structlog
 
 from livestream_server.settings import Settings
 
+SOON = 0.05  # seconds
+
 
 def configure(settings: Settings) -> None:
     """Set structlog up once per process."""
@@ -38,11 +40,8 @@ class _Lines:
     """Writes the lines of a moment together.
 
     Each write lets go of the interpreter, and to get it back takes longer than all else that is done for a line. So
-    lines wait for up to `AT_MOST` seconds, which is what a killed process may leave unsaid; from a warning on they do
-    not wait.
+    lines wait for up to `SOON`, which is what a killed process may leave unsaid; from a warning on they do not wait.
     """
-
-    AT_MOST = 0.05
 
     def __init__(self) -> None:
         self._waiting: list[bytes] = []
@@ -54,7 +53,7 @@ class _Lines:
         self._waiting.append(line)
         if self._timer is None:
             try:
-                self._timer = asyncio.get_running_loop().call_later(self.AT_MOST, self.flush)
+                self._timer = asyncio.get_running_loop().call_later(SOON, self.flush)
             except RuntimeError:  # outside of a loop
                 self.flush()
 

@@ -7,6 +7,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import Sequence
 
 from livestream_client import LiveStreamError
@@ -19,6 +20,7 @@ from livestream_run.dev.story.checks import Kept, NotKept, faults, filled, keep
 from livestream_run.dev.story.instance import Instance, temporary_instance
 from livestream_run.dev.story.narrator import Narrator
 from livestream_run.dev.story.steps import Chapter, Step
+from livestream_run.logs import SOON
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -35,6 +37,7 @@ def tell() -> int:
         with temporary_instance() as instance:
             code = asyncio.run(_tell(instance, narrator))
             if code:
+                time.sleep(2 * SOON)
                 narrator.log(instance.log.read_text(errors="replace"))
             return code
     except KeyboardInterrupt:
