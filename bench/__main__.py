@@ -1,7 +1,8 @@
-"""How fast the service is, beside a hello-world server, measured in one run on this machine.
+"""How fast the service is, beside a hello-world server and its peers, measured in one run on this machine.
 
-The servers are pinned to one core; the load and the database stub to another. Every reply is checked: the run fails
-if one is wrong. Believe ratios within a run rather than figures of two runs.
+The servers are pinned to one core; the load and the database stub to another. Every reply is checked: a wrong one is
+told, and ends the run if it happens again. Believe ratios within a run rather than figures of two runs. A run of all
+rows writes docs/speed.md and docs/speed.svg.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
-from bench import catalogue, population, stub, table
+from bench import catalogue, goals, population, report, setting, stub, table
 from bench.catalogue import Plan
 from bench.processes import NotStarted, pinned, running
 from bench.rounds import Beside, Row, WrongReply, measure
@@ -24,6 +25,10 @@ from pymongo import MongoClient
 from livestream_run.dev.database import EmbeddedDatabase
 from livestream_server.mongo.client import Document
 
+ROUNDS = 5
+"""As many must agree before a run of all rows is written into the docs."""
+EVERYTHING = ""
+
 EMBEDDED_NEWCOMERS = 3_000
 EMBEDDED_ROUNDS = 3
 EMBEDDED = rf"({catalogue.AGAIN}|{catalogue.FIRST}|{catalogue.CREATE}), gRPC$"
@@ -32,32 +37,35 @@ EMBEDDED = rf"({catalogue.AGAIN}|{catalogue.FIRST}|{catalogue.CREATE}), gRPC$"
 def main() -> int:
     options = _options()
     cores = sorted(os.sched_getaffinity(0))
-    print(table.setting(), flush=True)
+    print(f"{setting.machine()}\n{setting.versions()}\n{setting.versions_of_peers()}", flush=True)
     try:
         with tempfile.TemporaryDirectory(prefix="livestream-bench-") as place, pinned(cores[-1]):
             bench = Bench(Path(place), cores[0], cores[-1], options.rounds, options.seconds)
-            bench.on_the_stub(catalogue.chosen(catalogue.plans(population.NEWCOMERS), options.rows))
+            rows = bench.on_the_stub(catalogue.chosen(catalogue.plans(population.NEWCOMERS), options.rows))
+            print(
+                f"\n{goals.judged(rows, missing=False)}\n\n{goals.with_the_write(rows)}\n{goals.memory(rows)}",
+                flush=True,
+            )
             if options.rows == EVERYTHING:
-                bench.on_the_embedded_database()
+                others = bench.on_the_embedded_database()
+                if options.rounds >= ROUNDS:
+                    report.write(rows, others, f"{options.rounds} alternating rounds of {options.seconds:g} s a row")
     except (NotStarted, WrongReply) as failure:
         print(failure, file=sys.stderr)
         return 1
     return 0
 
 
-EVERYTHING = ""
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="2 rounds of a few rows, in less than a minute")
     parser.add_argument("--rows", metavar="REGEX", help="only rows whose names match, e.g. 'again, (gRPC|HTTP)'")
-    parser.add_argument("--rounds", type=int, help="alternating rounds (default: 5)")
+    parser.add_argument("--rounds", type=int, help=f"alternating (default: {ROUNDS}; fewer are not written down)")
     parser.add_argument("--seconds", type=float, default=1.25, help="per row and round (default: 1.25)")
     options = parser.parse_args()
     if options.rows is None:
         options.rows = catalogue.QUICK if options.quick else EVERYTHING
-    options.rounds = options.rounds or (2 if options.quick else 5)
+    options.rounds = options.rounds or (2 if options.quick else ROUNDS)
     return options
 
 
@@ -108,7 +116,7 @@ class Bench:
         print(f"\n{title}. 32 calls in flight, {rounds} rounds of {self.seconds} s.\n", flush=True)
         uvloop.run(measure(rows, rounds=rounds, seconds=self.seconds, beside=beside, told=_told))
         _told("")
-        print(f"{table.table(rows, rows[0])}\n\n{table.load_cost(rows)}", flush=True)
+        print(f"{table.of_rows(rows, rows[0])}\n\n{table.load_cost(rows)} {table.repeated(rows)}", flush=True)
         return rows
 
 

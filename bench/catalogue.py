@@ -13,12 +13,20 @@ from bench.servers import Server
 
 GRPC = Shape(http2.Connection, connections=8, width=4)
 HTTP = Shape(http1.Connection, connections=32, width=1)
+HTTP_CLOSING = Shape(http1.ConnectionPerCall, connections=32, width=1)
 
 HELLO = "hello"
 AGAIN, HOT, FIRST, HOST = (
     f"JoinStream, {how}" for how in ("audience again", "one hot stream", "audience first", "host again")
 )
 RENEW, GET, CREATE = "RenewTokens", "GetStream", "CreateStream"
+TOKEN = "token only"
+"""RenewTokens without a database; at the peers, an RTC token."""
+REFUSED = "refused at the door"
+"""A call without a token, which the gateway answers by itself."""
+
+OVER_GRPC, OVER_NATIVE, OVER_HTTP, OVER_SPLIT = "gRPC", "gRPC on native", "HTTP", "HTTP, split"
+RAW, FASTAPI, FLASK, EXPRESS = "raw ASGI", "FastAPI", "Flask", "Express"
 
 QUICK = rf"({AGAIN}|{FIRST}|{HOT}|{GET}), gRPC( on native)?$|{AGAIN}, HTTP$"
 """Rows for those who change something and want to know at once."""
@@ -65,10 +73,20 @@ def plans(newcomers: int) -> list[Plan]:
         (CREATE, http_calls.create),
     )
     return [
-        *(Plan(call, "gRPC", "service", GRPC, made) for call, made in over_grpc),
-        *(Plan(call, "gRPC on native", "service on native", GRPC, made) for call, made in over_grpc),
-        *(Plan(call, "HTTP", "service", HTTP, made) for call, made in over_http),
-        *(Plan(call, "HTTP, split", "split", HTTP, made) for call, made in over_http if call in (AGAIN, GET)),
+        *(Plan(call, OVER_GRPC, "service", GRPC, made) for call, made in over_grpc),
+        *(Plan(call, OVER_NATIVE, "service on native", GRPC, made) for call, made in over_grpc),
+        *(Plan(call, OVER_HTTP, "service", HTTP, made) for call, made in over_http),
+        *(Plan(call, OVER_SPLIT, "split", HTTP, made) for call, made in over_http if call in (AGAIN, GET)),
+        Plan(TOKEN, OVER_GRPC, "token only", GRPC, calls.renew_seated),
+        Plan(TOKEN, OVER_NATIVE, "token only on native", GRPC, calls.renew_seated),
+        Plan(TOKEN, OVER_HTTP, "token only", HTTP, http_calls.renew_seated),
+        Plan(REFUSED, OVER_HTTP, "token only", HTTP, http_calls.anonymous),
+        Plan(REFUSED, RAW, "raw ASGI", HTTP, http_calls.anonymous),
+        # Of agora-token-builder, which makes tokens of the older version.
+        Plan(AGAIN, FASTAPI, "FastAPI", HTTP, partial(http_calls.join_again, "006")),
+        Plan(HOT, FASTAPI, "FastAPI", HTTP, partial(http_calls.join_hot, "006")),
+        Plan(TOKEN, FLASK, "Flask", HTTP_CLOSING, http_calls.rtc_token),
+        Plan(TOKEN, EXPRESS, "Express", HTTP, http_calls.rtc_token),
     ]
 
 

@@ -10,7 +10,7 @@ from typing import cast
 
 from bench.load import Call, Tally
 
-_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
+LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)\r\n", re.IGNORECASE)
 
 
 def request(verb: str, path: str, body: bytes, token: str | None) -> bytes:
@@ -24,7 +24,7 @@ def request(verb: str, path: str, body: bytes, token: str | None) -> bytes:
 
 
 class Connection(asyncio.Protocol):
-    """Sends the next call when the reply to the last one is there. Any status below 300 is a success."""
+    """Sends the next call when the reply to the last one is there."""
 
     def __init__(self, tally: Tally, width: int) -> None:
         if width != 1:
@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         data = self._rest + data
         head = data.find(b"\r\n\r\n") + 4
-        length = _LENGTH.search(data, 0, head) if head > 3 else None
+        length = LENGTH.search(data, 0, head) if head > 3 else None
         if head > 3 and not length:
             self._tally.failed(data, 1)
             self._transport.abort()
@@ -62,10 +62,30 @@ class Connection(asyncio.Protocol):
         if call is None:  # more than was asked for
             self._tally.failed(reply, 1)
             return
-        self._tally.replied(self._since, good=reply[9:10] == b"2" and call.good(body), shown=reply)
+        self._tally.replied(self._since, good=reply.startswith(call.status, 9) and call.good(body), shown=reply)
+        self._go_on()
+
+    def _go_on(self) -> None:
         self._send_next()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._call:
             self._tally.lost(f"the connection was lost: {exc}", 1)
             self._call = None
+
+
+class ConnectionPerCall(Connection):
+    """For a server that closes the connection behind each reply: the next call has one of its own."""
+
+    def _send_next(self) -> None:
+        super()._send_next()
+        if self._call is None:
+            self._transport.close()
+
+    def _go_on(self) -> None:
+        self._call = None
+        host, port = self._transport.get_extra_info("peername")
+        loop = asyncio.get_running_loop()
+        opening = loop.create_task(loop.create_connection(lambda: ConnectionPerCall(self._tally, 1), host, port))
+        self._tally.tasks.add(opening)
+        opening.add_done_callback(self._tally.tasks.discard)

@@ -1,4 +1,4 @@
-"""The calls of `calls.py` over the public API, under the same names."""
+"""The calls of `calls.py` over the public API, under the same names, and those of the peers."""
 
 from collections.abc import Iterator
 from itertools import chain, cycle, islice
@@ -13,12 +13,12 @@ from bench.population import STREAMS, VIEWERS, person_id, stream_id, token
 _REST = "/api/v1/live-stream"
 
 
-def join_again() -> Iterator[Call]:
-    return cycle(_join(STREAMS + n, n % STREAMS) for n in range(VIEWERS))
+def join_again(token_version: str = "007") -> Iterator[Call]:
+    return cycle(_join(STREAMS + n, n % STREAMS, token_version=token_version) for n in range(VIEWERS))
 
 
-def join_hot() -> Iterator[Call]:
-    return cycle(_join(STREAMS + n, 0) for n in range(VIEWERS))
+def join_hot(token_version: str = "007") -> Iterator[Call]:
+    return cycle(_join(STREAMS + n, 0, token_version=token_version) for n in range(VIEWERS))
 
 
 def join_first(entrant: Iterator[int], newcomers: int) -> Iterator[Call]:
@@ -30,7 +30,7 @@ def join_as_host() -> Iterator[Call]:
     return cycle(_join(n, n, path="join-as-creator", role="host") for n in range(STREAMS))
 
 
-def _join(person: int, stream: int, *, path: str = "join", role: str = "audience") -> Call:
+def _join(person: int, stream: int, *, path: str = "join", role: str = "audience", token_version: str = "007") -> Call:
     body = orjson.dumps({"liveStreamId": stream_id(stream), "deviceType": "iOS", "country": "TR"})
 
     def good(reply: bytes) -> bool:
@@ -41,18 +41,18 @@ def _join(person: int, stream: int, *, path: str = "join", role: str = "audience
             and seen["status"] == "active"
             and seen["role"] == role == data["agora"]["role"]
             and seen["creator"]["_id"] == person_id(stream)
-            and _credentials_are_right(data, person, stream)
+            and _credentials_are_right(data, person, stream, token_version)
         )
 
     return Call(http1.request("POST", f"{_REST}/{path}", body, token(person)), good)
 
 
-def _credentials_are_right(data: Any, person: int, stream: int) -> bool:
+def _credentials_are_right(data: Any, person: int, stream: int, token_version: str = "007") -> bool:
     return bool(
         data["agora"]["channelName"] == population.channel(stream)
         and data["agora"]["uid"] > 0
-        and data["agora"]["token"].startswith("007")
-        and data["rtm"]["token"].startswith("007")
+        and data["agora"]["token"].startswith(token_version)
+        and data["rtm"]["token"].startswith(token_version)
         and data["rtm"]["userId"] == person_id(person)
     )
 
@@ -101,3 +101,24 @@ def _create(person: int) -> Call:
         )
 
     return Call(http1.request("POST", f"{_REST}/create", orjson.dumps(asked), token(person)), good)
+
+
+def anonymous() -> Iterator[Call]:
+    """A call without a token, which the gateway refuses by itself."""
+
+    def good(reply: bytes) -> bool:
+        envelope = orjson.loads(reply)
+        return bool(envelope["statusCode"] == 401 and not envelope["isSuccess"])
+
+    wires = (http1.request("GET", f"{_REST}/{stream_id(n)}", b"", None) for n in range(STREAMS))
+    return cycle(Call(wire, good, status=b"401") for wire in wires)
+
+
+def rtc_token() -> Iterator[Call]:
+    """An RTC token, of a server that asks for no authentication."""
+
+    def good(reply: bytes) -> bool:
+        return bool(orjson.loads(reply)["rtcToken"].startswith("007"))
+
+    paths = (f"/rtc/{population.channel(n)}/subscriber/uid/{n + 1}" for n in range(STREAMS))
+    return cycle(Call(http1.request("GET", path, b"", None), good) for path in paths)

@@ -21,6 +21,8 @@ class Call(NamedTuple):
     wire: Any
     """Made by `http2.request` or `http1.request`."""
     good: Callable[[bytes], bool]
+    status: bytes = b"2"
+    """What the status of a right answer begins with, over HTTP."""
 
 
 @dataclass
@@ -35,6 +37,8 @@ class Tally:
     closing: bool = False
     seconds: list[float] = field(default_factory=list)
     """How long each answered call took."""
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    """Connections that are being opened."""
 
     def sent(self) -> Call | None:
         """The next call, which the caller sends now; None when no more are wanted."""

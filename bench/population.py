@@ -96,11 +96,17 @@ def channel(number: int) -> str:
 
 
 def user_document(number: int) -> Document:
-    """A person as the people room stores them, with a portrait in two sizes."""
+    """A person as the people room stores them."""
+    document = person_document(Person(card(number), PersonProfile()))
+    return {"_id": ObjectId(person_id(number)), **document, "schema": 1, "updated_at": _LONG_AGO}
+
+
+def card(number: int) -> UserSummary:
+    """A person with a portrait in two sizes."""
     picture = f"https://media.example.com/portraits/{number:032x}"
     at = Timestamp()
     at.FromDatetime(_LONG_AGO)
-    card = UserSummary(
+    return UserSummary(
         id=person_id(number),
         username=f"person{number}",
         name="Ayşe",
@@ -115,5 +121,3 @@ def user_document(number: int) -> Document:
         ),
         availability_status="available",
     )
-    document = person_document(Person(card, PersonProfile()))
-    return {"_id": ObjectId(person_id(number)), **document, "schema": 1, "updated_at": _LONG_AGO}

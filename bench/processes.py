@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,10 +44,10 @@ class Program:
             raise NotStarted(self._why_not())
         return int(line)
 
-    def wait_until_ready(self, http_port: int) -> None:
-        """Until the service says that it can work."""
+    def wait_until_ready(self, http_port: int, path: str = "/readyz") -> None:
+        """Until the server says that it can work."""
         deadline = time.monotonic() + START_SECONDS
-        while not _is_ready(http_port):
+        while not _is_ready(f"http://127.0.0.1:{http_port}{path}"):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise NotStarted(self._why_not())
             time.sleep(0.05)
@@ -100,7 +101,11 @@ class Cpu:
 
 @contextmanager
 def running(
-    command: Sequence[str], *, core: int, log: Path, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    core: int,
+    log: Path,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[Program]:
     """A program on `core`, from the block's start to its end. What it says on standard error goes to `log`."""
     with log.open("ab") as said, pinned(core):
@@ -120,10 +125,12 @@ def running(
             process.stdout.close()
 
 
-def _is_ready(http_port: int) -> bool:
+def _is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{http_port}/readyz", timeout=2) as answer:
+        with urllib.request.urlopen(url, timeout=2) as answer:
             return bool(answer.status == 200)
+    except urllib.error.HTTPError as refusal:
+        return refusal.code < 500
     except OSError:
         return False
 

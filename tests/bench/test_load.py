@@ -117,13 +117,17 @@ async def echo() -> AsyncIterator[int]:
         await serving
 
 
+def names() -> Iterator[bytes]:
+    return (b"%d" % n for n in range(100_000))
+
+
 def post(body: bytes, answer: bytes | None = None) -> Call:
     return Call(http1.request("POST", "/echo", body, "token"), (answer or body).__eq__)
 
 
 async def test_each_http_request_is_counted_once(echo: int) -> None:
     """As for gRPC."""
-    tally = await run(HTTP, echo, (post(b"%d" % n) for n in range(100_000)))
+    tally = await run(HTTP, echo, map(post, names()))
     assert (tally.wrong, tally.in_flight) == (0, 0)
     assert tally.answered == len(tally.seconds) >= ENOUGH
 
@@ -133,3 +137,20 @@ async def test_each_wrong_http_reply_is_seen(echo: int, wrong: Call) -> None:
     """As for gRPC."""
     tally = await run(HTTP, echo, cycle([post(b"mehmet"), wrong]))
     assert tally.wrong in (tally.answered // 2, tally.answered - tally.answered // 2)
+
+
+async def test_a_server_that_closes_behind_each_reply_gets_a_connection_per_call(echo: int) -> None:
+    """So gunicorn does with the Flask peer; each call must still be sent and counted once."""
+    asked = (Call(wire.replace(b"host:", b"connection: close\r\nhost:"), good) for wire, good, _ in map(post, names()))
+    tally = await run(Shape(http1.ConnectionPerCall, connections=5, width=1), echo, asked)
+    assert (tally.wrong, tally.in_flight) == (0, 0), tally.first_wrong
+    assert tally.answered == len(tally.seconds) >= ENOUGH
+
+
+async def test_a_refusal_that_was_asked_for_is_right(echo: int) -> None:
+    """How fast calls are refused is worth knowing as well, and any other answer to them is wrong."""
+    refused = post(b"error")._replace(status=b"500")
+    assert (await run(HTTP, echo, cycle([refused]))).wrong == 0
+    served = post(b"jane")._replace(status=b"500")
+    tally = await run(HTTP, echo, cycle([served]))
+    assert tally.wrong == tally.answered > 0

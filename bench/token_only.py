@@ -1,0 +1,120 @@
+"""The service's whole way of a call without a database: RenewTokens whose streams and seats come from memory.
+
+Authentication, limits, log, metrics, rules, Agora tokens and both listeners are the real ones, put together as
+`livestream_server.app` and `livestream_run.serve` do. `python -m bench.token_only GRPC_PORT HTTP_PORT` reads the
+service's settings.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any, cast
+
+import uvloop
+from bench import population
+
+from livestream.v1.live_stream_service_pb2_grpc import add_LiveStreamServiceServicer_to_server
+from livestream.v1.user_pb2 import UserSummary
+from livestream_gateway.app import create_app
+from livestream_gateway.guard import Guard
+from livestream_gateway.invoker import LocalInvoker
+from livestream_gateway.server import HttpServer, listen
+from livestream_gateway.settings import GatewaySettings
+from livestream_run import logs
+from livestream_server.auth.jwt import Authenticator
+from livestream_server.mongo import failures
+from livestream_server.settings import Settings
+from livestream_server.streams.model import Chair, Role, Stream
+from livestream_server.streams.service import LiveStreamRoom
+from livestream_server.streams.store import from_document
+from livestream_server.tokens.agora import token_issuer
+from livestream_server.transport.pipeline import Guards, Registry
+from livestream_server.transport.server import GrpcServer
+from livestream_server.transport.values import utc_now
+
+
+class Streams:
+    """The streams of the population."""
+
+    def __init__(self) -> None:
+        streams = (from_document(population.stream_document(n)) for n in range(population.STREAMS))
+        self._streams = {each.id: each for each in streams}
+
+    async def get(self, stream_id: str) -> Stream:
+        return self._streams[stream_id]
+
+
+class People:
+    """Its hosts and viewers."""
+
+    def __init__(self) -> None:
+        people = range(population.STREAMS + population.VIEWERS)
+        self._cards = {population.person_id(n): population.card(n) for n in people}
+
+    async def cards_for(self, caller: str, others: Collection[str]) -> Mapping[str, UserSummary]:
+        return {each: self._cards[each] for each in (caller, *others)}
+
+
+class Seats:
+    """A seat for everyone, everywhere."""
+
+    async def keep(self, _stream: Stream, user: str, _now: datetime) -> Chair:
+        return Chair(Role.AUDIENCE, int(user[-8:], 16) + 1)
+
+
+async def serve(settings: Settings, grpc_port: int, http_port: int) -> None:
+    """Serve until SIGTERM."""
+    registry = await _registry(settings)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    grpc_server = GrpcServer(registry.handlers, settings)
+    grpc_server.listen(f"127.0.0.1:{grpc_port}")
+    await grpc_server.start()
+    gateway = GatewaySettings()
+    app = create_app(LocalInvoker(registry.handlers), settings=gateway, ready=lambda: True, media_directory=None)
+    http_server = HttpServer(Guard(app, gateway), listen("127.0.0.1", http_port, reuse_port=False), gateway)
+    await http_server.start()
+    await stop.wait()
+    await http_server.stop(0)
+    await grpc_server.stop()
+
+
+async def _registry(settings: Settings) -> Registry:
+    auth = Authenticator(settings.jwt)
+    await auth.start()
+    registry = Registry(
+        Guards(
+            authenticate=auth.authenticate,
+            explain=failures.as_service_error,
+            database_deadline=failures.deadline,
+            max_in_flight=settings.max_in_flight,
+            max_deadline=settings.max_deadline_seconds,
+            max_streams=settings.max_watchers,
+            slow_seconds=settings.slow_watcher_seconds,
+        )
+    )
+    nothing = cast("Any", None)  # what RenewTokens of a free stream without bans never asks
+    room = LiveStreamRoom(
+        streams=cast("Any", Streams()),
+        seats=cast("Any", Seats()),
+        people=cast("Any", People()),
+        access=nothing,
+        bans=nothing,
+        thumbnails=nothing,
+        tokens=token_issuer(settings.agora),
+        clock=utc_now,
+    )
+    add_LiveStreamServiceServicer_to_server(room, cast("Any", registry))
+    return registry
+
+
+def main() -> None:
+    settings = Settings()
+    logs.configure(settings)
+    uvloop.run(serve(settings, *map(int, sys.argv[1:])))
+
+
+if __name__ == "__main__":
+    main()
