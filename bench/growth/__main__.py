@@ -1,4 +1,4 @@
-"""How the service grows with streams, people in one stream, watchers and workers: writes docs/growth.md and its picture."""
+"""How the service grows with streams, people in one stream, watchers and workers: docs/growth.md and its picture."""
 
 import argparse
 import logging
@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import structlog
-from bench import table
+from bench import setting
 from bench.growth import embedded, page, queries, sizes, watchers, workers
 from bench.growth.place import Place
 from bench.processes import NotStarted, pinned
@@ -38,7 +38,7 @@ def main() -> int:
 
 
 def _measured(place: Place) -> page.Results:
-    setting = table.setting("bench.growth")
+    where = f"{setting.machine()}\n{setting.versions()}\ncommand: {' '.join(['python -m bench.growth', *sys.argv[1:]])}"
     survey = queries.surveyed()
     watched = watchers.of_watchers(place, _told)
     worked = workers.of_workers(place, _told)
@@ -46,7 +46,7 @@ def _measured(place: Place) -> page.Results:
     statistics = sizes.statistics(place)
     on_embedded, examined = embedded.on_embedded(place, _told)
     _told("")
-    return page.Results(setting, of_streams, of_seats, statistics, watched, worked, on_embedded, examined, survey)
+    return page.Results(where, of_streams, of_seats, statistics, watched, worked, on_embedded, examined, survey)
 
 
 def _told(what: str) -> None:

@@ -9,7 +9,12 @@ PLOT_WIDTH, PLOT_HEIGHT = 250, 170
 LEFT, TOP, GAP, LEGEND = 44, 40, 28, 15
 COLUMNS = 3
 MARKS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200)
-_LIGHT = ("#ffffff", "#1f2328", "#d1d9e0", ("#2f6fde", "#1a8754", "#c2571a", "#8250df", "#bf3989", "#57606a", "#9a6700"))
+_LIGHT = (
+    "#ffffff",
+    "#1f2328",
+    "#d1d9e0",
+    ("#2f6fde", "#1a8754", "#c2571a", "#8250df", "#bf3989", "#57606a", "#9a6700"),
+)
 _DARK = ("#0d1117", "#e6edf3", "#3d444d", ("#6aa5ff", "#4cc38a", "#f0955b", "#b992ff", "#f778ba", "#9198a1", "#d9a520"))
 
 
@@ -35,13 +40,13 @@ def drawn(title: str, panels: Sequence[Panel]) -> str:
     cell_width, cell_height = LEFT + PLOT_WIDTH + GAP, TOP + PLOT_HEIGHT + 26 + legend + GAP
     rows = math.ceil(len(panels) / COLUMNS)
     width, height = COLUMNS * cell_width, 34 + rows * cell_height
-    body = []
+    box, body = f"0 0 {width} {height}", []
     for place, panel in enumerate(panels):
         x, y = place % COLUMNS * cell_width + LEFT, 34 + place // COLUMNS * cell_height + TOP
         body += [f'<g transform="translate({x} {y})">', *_panel(panel), "</g>"]
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" aria-labelledby="title">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}" role="img" aria-labelledby="title">',
             f'<title id="title">{escape(title)}</title>',
             f"<style>{_style()}</style>",
             '<rect width="100%" height="100%" class="page"/>',
@@ -58,7 +63,9 @@ def _style() -> str:
             f".l{number}{{stroke:{each};fill:{each}}}" for number, each in enumerate(lines)
         )
 
-    font = "text{font:12px system-ui,sans-serif}.strong{font-weight:600}.end{text-anchor:end}.middle{text-anchor:middle}"
+    font = (
+        "text{font:12px system-ui,sans-serif}.strong{font-weight:600}.end{text-anchor:end}.middle{text-anchor:middle}"
+    )
     plain = "polyline{fill:none!important;stroke-width:1.8}.one,.linear{stroke-dasharray:4 3}"
     return f"{font}{plain}{colours(*_LIGHT)}@media(prefers-color-scheme:dark){{{colours(*_DARK)}}}"
 

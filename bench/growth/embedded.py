@@ -72,7 +72,9 @@ def _examined(mongo_uri: str, sizes: Sequence[int]) -> list[Examined]:
     questions: dict[str, Document] = {
         "the stream of an id": {"filter": {"_id": stream["_id"]}},
         "the stream of a channel": {"filter": {"channel_name": stream["channel_name"]}},
-        "the active stream of a creator": {"filter": {"creator": ObjectId(population.person_id(7)), "status": "active"}},
+        "the active stream of a creator": {
+            "filter": {"creator": ObjectId(population.person_id(7)), "status": "active"}
+        },
         "streams that are due": {"filter": {"due_at": {"$lte": population.stream_document(0)["created_at"]}}},
         "the streams of a broadcaster": {"filter": {"broadcasters.user": stream["creator"], "deleted_at": None}},
         "the newest 20": {

@@ -81,7 +81,7 @@ def plan(query: Query, indexes: Iterable[Index]) -> Plan:
     plans = [found for each in indexes if (found := _with(query, each))]
 
     def merit(each: Plan) -> tuple[bool, int, bool, int]:
-        points = sum(_kind(query.filter[name]) != "range" for name in each.bounds)
+        points = sum(is_point(query.filter[name]) for name in each.bounds)
         return each.cost is Cost.ONE, points, each.ordered and bool(query.sort), len(each.bounds)
 
     return max(plans, key=merit, default=NONE)
@@ -104,6 +104,11 @@ def _with(query: Query, index: Index) -> Plan | None:
     if not bounds and not (ordered and query.sort):
         return None
     return Plan(index.name, bounds, ordered, _cost(query, index, kinds, bounds, ordered=ordered))
+
+
+def is_point(condition: Any) -> bool:
+    """Whether a condition leaves one value, or some."""
+    return _kind(condition) in ("point", "points")
 
 
 def _kind(condition: Any) -> str:

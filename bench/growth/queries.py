@@ -20,15 +20,19 @@ DATABASE = "questions"
 GROWS: Mapping[tuple[str, str, int], str] = {
     ("seats", "present_in_stream", 1): "everyone who was in the stream: its statistics",
     ("seats", "present_in_stream", 2): "the viewers of the stream: their number, a search",
-    ("seats", "viewers_in_order", 1): "the viewers of the stream up to the page, or a search",
     ("seats", "present_until", 1): "all viewers of all streams, for at most a hundredth of the time: a ranking",
     ("seats", "joined_lately", 1): "all joins of 30 days, for at most a hundredth of the time: a ranking",
-    ("seats", "of_viewer", 1): "the streams that one person was in",
+    ("seats", "of_viewer", 1): "the streams that one person was in, of which those that ended are shown",
+    ("seats", "of_viewer", 2): "the streams that one person was in, from where the list goes on",
     ("streams", "of_broadcaster", 2): "the streams of one person",
     ("streams", "of_broadcaster", 3): "the streams of one person, in some states",
     ("streams", "live", 2): "the active streams: their number, for pages by number",
     ("streams", "live_of_interest", 3): "the streams of some interests: their number, for pages by number",
-    ("bans", "one_standing_ban_per_person_and_stream", 1): "the standing bans of the watched streams, after one changed",
+    (
+        "bans",
+        "one_standing_ban_per_person_and_stream",
+        1,
+    ): "the standing bans of the watched streams, after one changed",
     ("bans", "newest_first", 1): "the standing bans that one person made: their number",
     ("bans", "newest_first", 2): "the standing bans that one person made since then: their number",
     ("users", "username", 1): "the people of one username, who are one",
@@ -63,19 +67,15 @@ def _queries_of(name: str, command: Mapping[str, Any]) -> list[Query]:
     collection = command.get(name)
     if not isinstance(collection, str):
         return []
-    match name:
-        case "find":
-            sort = list(command.get("sort", {}).items())
-            return [Query(collection, name, command["filter"], sort, limit="limit" in command)]
-        case "aggregate":
-            return [_aggregated(collection, command["pipeline"])]
-        case "update":
-            return [Query(collection, name, each["q"]) for each in command["updates"]]
-        case "delete":
-            return [Query(collection, name, each["q"]) for each in command["deletes"]]
-        case "findAndModify":
-            return [Query(collection, "update", command["query"])]
-    return []
+    filters = [each["q"] for each in (*command.get("updates", ()), *command.get("deletes", ()))]
+    if name == "aggregate":
+        return [_aggregated(collection, command["pipeline"])]
+    if name == "find":
+        sort = list(command.get("sort", {}).items())
+        return [Query(collection, name, command["filter"], sort, limit="limit" in command)]
+    if name == "findAndModify":
+        name, filters = "update", [command["query"]]
+    return [Query(collection, name, each) for each in filters]
 
 
 def _aggregated(collection: str, pipeline: Sequence[Mapping[str, Any]]) -> Query:
@@ -157,9 +157,11 @@ async def survey(mongo_uri: str, media: Path, database: str = DATABASE) -> Surve
 
 def surveyed() -> Survey:
     """The same on an embedded database that is thrown away."""
-    with tempfile.TemporaryDirectory(prefix="livestream-growth-") as place:
-        with EmbeddedDatabase(Path(place) / "database") as database:
-            return asyncio.run(survey(database.uri, Path(place) / "media"))
+    with (
+        tempfile.TemporaryDirectory(prefix="livestream-growth-") as place,
+        EmbeddedDatabase(Path(place) / "database") as database,
+    ):
+        return asyncio.run(survey(database.uri, Path(place) / "media"))
 
 
 def table(answered: Iterable[Answered]) -> str:

@@ -256,9 +256,7 @@ async def _main() -> None:
     parser.add_argument("--streams", type=int, default=population.STREAMS)
     parser.add_argument("--seats", type=int, default=0)
     options = parser.parse_args()
-    server, port = await stub.start(
-        lambda hello: Crowd(hello, options.streams, options.seats), connection=Connection
-    )
+    server, port = await stub.start(lambda hello: Crowd(hello, options.streams, options.seats), connection=Connection)
     print(port, flush=True)
     await server.serve_forever()
 

@@ -29,6 +29,7 @@ IDLE_SECONDS = 2 * HEARTBEAT_SECONDS
 BESIDE = Shape(GRPC.sender, connections=2, width=4)
 BESIDE_SECONDS = 2.0
 SETTLE_SECONDS = 1.5
+TOLD_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ async def _watched(crowd: Crowd, service: Server, watchers: int, streams: int) -
         before, cpu = Counter(crowd.counts.read()), Cpu(service.programs)
         await asyncio.sleep(IDLE_SECONDS)
         idle, commands = cpu.seconds() / IDLE_SECONDS, Counter(crowd.counts.read()) - before
-        per_told = await _told(crowd, service, heard, watchers, streams, idle)
+        per_told = await _told(crowd, service, heard, (watchers, streams), idle) if watchers else 0.0
         p50, p99 = await _joins(service, BESIDE_SECONDS)
         if heard.ended:
             raise WrongReply(f"a watcher ended: {heard.ended[0]!r}")
@@ -81,10 +82,9 @@ async def _watched(crowd: Crowd, service: Server, watchers: int, streams: int) -
     return Watched(watchers, streams, mib, idle, sum(by_kind.values()), by_kind, per_told, p50, p99)
 
 
-async def _told(crowd: Crowd, service: Server, heard: Heard, watchers: int, streams: int, idle: float) -> float:
-    """Microseconds of CPU per change and watcher, beyond those of idling."""
-    if not watchers:
-        return 0.0
+async def _told(crowd: Crowd, service: Server, heard: Heard, numbers: tuple[int, int], idle: float) -> float:
+    """Microseconds of CPU per change and watcher, beyond those of idling. `numbers`: of watchers and streams."""
+    watchers, streams = numbers
     cpu, since = Cpu(service.programs), time.perf_counter()
     wanted = heard.answers["broadcaster"]
     for number in range(CHANGES if streams == 1 else streams):
@@ -98,8 +98,8 @@ async def _told(crowd: Crowd, service: Server, heard: Heard, watchers: int, stre
 
 
 async def _heard(heard: Heard, wanted: int) -> None:
-    async with asyncio.timeout(30):
-        while heard.answers["broadcaster"] < wanted:  # noqa: ASYNC110 - as in `bench.load`
+    async with asyncio.timeout(TOLD_SECONDS):
+        while heard.answers["broadcaster"] < wanted and not heard.ended:  # noqa: ASYNC110 - as in `bench.load`
             await asyncio.sleep(0.005)
 
 

@@ -84,6 +84,13 @@ class Watching(asyncio.Protocol):
             self._bodies[stream] = body
 
 
+async def _heard(heard: Heard, watchers: int) -> None:
+    """So many have their snapshot. They come a connection at a time: gRPC refuses some of a thousand at once."""
+    async with asyncio.timeout(OPEN_SECONDS):
+        while heard.answers["snapshot"] < watchers and not heard.ended:  # noqa: ASYNC110 - as in `bench.load`
+            await asyncio.sleep(0.01)
+
+
 @asynccontextmanager
 async def watching(port: int, watchers: int, streams: int) -> AsyncIterator[Heard]:
     """So many watchers of the first `streams` streams, all of whom have been told their snapshot."""
@@ -96,9 +103,7 @@ async def watching(port: int, watchers: int, streams: int) -> AsyncIterator[Hear
             some = everyone[first : first + PER_CONNECTION]
             transport, _ = await loop.create_connection(lambda some=some: Watching(heard, some), "127.0.0.1", port)
             transports.append(transport)
-        async with asyncio.timeout(OPEN_SECONDS):
-            while heard.answers["snapshot"] < watchers and not heard.ended:  # noqa: ASYNC110 - as in `bench.load`
-                await asyncio.sleep(0.05)
+            await _heard(heard, first + len(some))
         yield heard
     finally:
         for each in transports:

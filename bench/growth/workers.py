@@ -72,10 +72,7 @@ def _idle(crowds: dict[int, Crowd], services: dict[int, Server]) -> dict[int, tu
     return {
         number: (
             cpus[number].seconds() / IDLE_SECONDS,
-            {
-                name: count / IDLE_SECONDS
-                for name, count in (Counter(crowd.counts.read()) - before[number]).items()
-            },
+            {name: count / IDLE_SECONDS for name, count in (Counter(crowd.counts.read()) - before[number]).items()},
         )
         for number, crowd in crowds.items()
     }
