@@ -38,7 +38,8 @@ def main() -> int:
 
 
 def _measured(place: Place) -> page.Results:
-    where = f"{setting.machine()}\n{setting.versions()}\ncommand: {' '.join(['python -m bench.growth', *sys.argv[1:]])}"
+    command = f"python -m bench.growth --rounds {place.rounds} --seconds {place.seconds}"
+    where = f"{setting.machine()}\n{setting.versions()}\ncommand: {command}"
     survey = queries.surveyed()
     watched = watchers.of_watchers(place, _told)
     worked = workers.of_workers(place, _told)

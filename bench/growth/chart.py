@@ -1,4 +1,4 @@
-"""Lines on two logarithmic axes, as SVG that reads well on light and on dark pages: flat is flat, and linear is 45°."""
+"""Lines on logarithmic axes, as SVG for light and dark pages: flat is flat, and growth in proportion is straight."""
 
 import math
 from collections.abc import Iterator, Sequence
