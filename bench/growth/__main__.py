@@ -19,8 +19,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.growth", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="alternating rounds (default: 5)")
-    parser.add_argument("--seconds", type=float, default=0.6, help="per row and round (default: 0.6)")
+    parser.add_argument("--rounds", type=int, default=3, help="alternating rounds (default: 3)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="per row and round (default: 0.5)")
     parser.add_argument("--to", type=Path, default=DOCS, help="where to write growth.md and growth.svg")
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))

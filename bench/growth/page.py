@@ -65,13 +65,18 @@ def _watcher_lines(watched: Sequence[Watched]) -> list[Line]:
             [(each.watchers, _idle_each(each, none) / _idle_each(first, none)) for each in some],
         ),
         Line("database commands", [(each.watchers, each.idle_commands / first.idle_commands) for each in some]),
-        Line("p99 of JoinStream beside them", [(each.watchers, each.join_p99 / first.join_p99) for each in some]),
+        Line("memory per watcher", [(each.watchers, _kib_each(each, none) / _kib_each(first, none)) for each in some]),
+        Line("p50 of JoinStream beside them", [(each.watchers, each.join_p50 / first.join_p50) for each in some]),
     ]
 
 
 def _idle_each(each: Watched, none: Watched) -> float:
     """Microseconds of CPU per second."""
     return max(0.1, (each.idle_cpu - none.idle_cpu) / each.watchers * 1e6)
+
+
+def _kib_each(each: Watched, none: Watched) -> float:
+    return (each.mib - none.mib) / each.watchers * 1024
 
 
 def _worker_lines(worked: Sequence[Worked]) -> list[Line]:
@@ -173,7 +178,7 @@ def _watched(watched: Sequence[Watched]) -> str:
             f"{_idle_each(each, none):.0f}" if each.watchers else "",
             f"{each.idle_commands:.1f}",
             f"{each.mib:.0f}",
-            f"{(each.mib - none.mib) / each.watchers * 1024:.0f}" if each.watchers else "",
+            f"{_kib_each(each, none):.0f}" if each.watchers else "",
             f"{each.join_p50:.1f}",
             f"{each.join_p99:.1f}",
         )
@@ -217,45 +222,50 @@ streams, people in one stream, watchers, workers. `make growth` measures it and 
 
 A stub that speaks MongoDB's protocol and computes each document when it is asked for stands in for the database,
 except where another is named. Its answers take as long among a million streams as among a thousand, so what grows
-here is our own. How the database's share grows is a matter of plans: they are at the end, one line for every kind of
-query that the service sends. The embedded database is no judge of that: it looks at a whole collection for each
+here is our own. How the database's share grows is a matter of plans: they are at the end, one line for every kind
+of query that the service sends. The embedded database is no judge of that: it looks at a whole collection for each
 `findAndModify`, whatever the index, and sorts all matches where MongoDB reads one page in the order of an index.
 
-Sizes are measured beside each other in alternating rounds on one core, 32 calls in flight; a ratio is the median over
-the rounds, and compares with the smallest size. Believe ratios, and nothing below a fifth: this machine is shared."""
+Sizes are measured beside each other in alternating rounds on one core, 32 calls in flight; a ratio is the median
+over the rounds, and compares with the smallest size. Believe ratios, and nothing below a fifth: this machine is
+shared."""
 
 _STREAMS = """Flat. `JoinStream, again` goes to a thousand streams that are spread over all of them; the calls to
 *any* stream go on to another one each time. Where there are more creators than a process remembers people (20,000),
-such a call reads one person more: a step, not a slope, and it shows in the reads. Announcing a stream is one write,
-listing one or two reads."""
+such a call reads one person more: a step, not a slope, which shows in the reads, and in the memory of those people.
+Announcing a stream is one write, listing one or two reads; the database counts the active streams for pages by
+number."""
 
 _EXAMINED = """What that database says that it examines. All but the last come from an index, whatever there is; for
 the last it sorts all matches, where MongoDB reads 20 entries of the index `newest` in their order:"""
 
-_SEATS = """Joining, leaving, listing a page and banning take as long among a hundred thousand as among a thousand, as
-far as our own CPU, memory and commands go. The database has more to do for a page of viewers: it reads the page
+_SEATS = """Joining, leaving, listing a page and banning take as long among a hundred thousand as among a thousand,
+as far as our own CPU, memory and commands go. The database has more to do for a page of viewers: it reads the page
 itself in the order of the index `viewers_in_order`, but it counts all who are present, in the index
 `present_in_stream` alone, because the contract promises the number, and a search looks at each of their names. The
 same count is made once a second per process, for all streams together that are watched in it.
 
 Statistics grow with everyone who was ever in the stream: who was there, when and for how long is derived from each
 person's visits and Agora's events, and so nothing can be counted wrong for good. They are read 500 at a time, and
-other calls are answered in between."""
+other calls are answered in between. At this slope a stream that some 300,000 people have seen is not told within
+the ten seconds of the call."""
 
 _WATCHERS = f"""Memory grows with each open watch, and telling a change takes the same for each of them. What the
-database is asked does not depend on how many watch: one count per second for all watched streams together, one ping,
-one change stream; every watched stream is also read every 15 seconds. Idle CPU has a heartbeat to each watcher every
-{watchers.HEARTBEAT_SECONDS:.0f} seconds in it (15 unless set otherwise). Each change of one stream goes to all its
-watchers; of a stream each, every stream changed once, and each change has a read of its own behind it. Joins: 8 at a
-time, beside the watchers."""
+database is asked does not depend on how many watch a stream: one count per second for all watched streams together,
+one ping, one change stream. It depends on how many streams are watched: each is read every 15 seconds, though
+nothing rings. Idle CPU has a heartbeat to each watcher every {watchers.HEARTBEAT_SECONDS:.0f} seconds in it (15
+unless set otherwise). Each change of one stream goes to all its watchers; of a stream each, every stream changed
+once, and each change has a read of its own behind it. Joins: 8 at a time, beside the watchers. These are single
+measurements, one after the other, so the times of joins tell of the machine as well."""
 
 _WORKERS = f"""All on one core, so that the CPU of a call compares; {workers.VIEWERS} callers, so that every worker
 knows each. Each worker pings the database once a second and asks for each lease and for the two rankings every ten
-seconds; the work behind them is done once for all."""
+seconds; the work behind them is done once for all. A call takes somewhat more where its core goes from process to
+process, and where each has fewer calls at a time."""
 
 _QUERIES = """Every RPC is called, and all work behind them done, on an empty embedded database, and what the driver
 sends is collected: one line per kind of query. The plan is by MongoDB's rules, equality, then order, then range, on
 the indexes that the service has created; a test holds it against `explain`, demands an index for every query, and
 fails when an index answers none. *One* is a document by a unique index; *one page* is what is shown, read in the
-order of the index, longer where what it is filtered by besides leaves little of it. `$project` and `$lookup` (always
-by `_id`) come after and are left out, as is the change stream behind WatchStream."""
+order of the index, longer where what it is filtered by besides leaves little of it. `$project` and `$lookup`
+(always by `_id`) come after and are left out, as is the change stream behind WatchStream."""

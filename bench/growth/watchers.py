@@ -1,9 +1,8 @@
 """What open watches take: while nothing happens, per change that is told, and of those who join beside them."""
 
 import asyncio
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -21,11 +20,13 @@ from bench.rounds import WrongReply
 from bench.servers import Server
 from bson import ObjectId
 
-NUMBERS = (0, 100, 500, 1_000, 2_000)
+OF_ONE = (0, 100, 500, 1_000, 2_000)
+OF_EACH = (100, 1_000, 2_000)
 STREAMS = 2_000
 CHANGES = 10
 HEARTBEAT_SECONDS = 3.0
-IDLE_SECONDS = 2 * HEARTBEAT_SECONDS
+IDLE_SECONDS = 15.0
+"""So that it has one of the looks that the service takes at all watched streams."""
 BESIDE = Shape(GRPC.sender, connections=2, width=4)
 BESIDE_SECONDS = 2.0
 SETTLE_SECONDS = 1.5
@@ -53,16 +54,15 @@ class Watched:
     """Of joins beside them, 8 at a time, in milliseconds."""
 
 
-def of_watchers(place: Place, told: Callable[[str], None], numbers: Sequence[int] = NUMBERS) -> list[Watched]:
+def of_watchers(place: Place, told: Callable[[str], None]) -> list[Watched]:
     """All on one stream, and each on another."""
     found = []
-    for one in (True, False):
-        for number in numbers:
-            told(f"{number} watchers of {'one stream' if one else 'a stream each'}")
-            with ExitStack() as stack:
-                crowd = place.crowd(stack, streams=STREAMS)
-                service = place.service(stack, crowd.uri, LIVESTREAM_HEARTBEAT_SECONDS=str(HEARTBEAT_SECONDS))
-                found.append(uvloop.run(_watched(crowd, service, number, 1 if one else max(number, 1))))
+    for number, streams in (*((each, 1) for each in OF_ONE), *((each, each) for each in OF_EACH)):
+        told(f"{number} watchers of {streams} streams")
+        with ExitStack() as stack:
+            crowd = place.crowd(stack, streams=STREAMS)
+            service = place.service(stack, crowd.uri, LIVESTREAM_HEARTBEAT_SECONDS=str(HEARTBEAT_SECONDS))
+            found.append(uvloop.run(_watched(crowd, service, number, streams)))
     return found
 
 
@@ -74,7 +74,7 @@ async def _watched(crowd: Crowd, service: Server, watchers: int, streams: int) -
         before, cpu = Counter(crowd.counts.read()), Cpu(service.programs)
         await asyncio.sleep(IDLE_SECONDS)
         idle, commands = cpu.seconds() / IDLE_SECONDS, Counter(crowd.counts.read()) - before
-        per_told = await _told(crowd, service, heard, (watchers, streams), idle) if watchers else 0.0
+        per_told = await _told(crowd, service, heard, watchers, streams) if watchers else 0.0
         p50, p99 = await _joins(service, BESIDE_SECONDS)
         if heard.ended:
             raise WrongReply(f"a watcher ended: {heard.ended[0]!r}")
@@ -82,10 +82,9 @@ async def _watched(crowd: Crowd, service: Server, watchers: int, streams: int) -
     return Watched(watchers, streams, mib, idle, sum(by_kind.values()), by_kind, per_told, p50, p99)
 
 
-async def _told(crowd: Crowd, service: Server, heard: Heard, numbers: tuple[int, int], idle: float) -> float:
-    """Microseconds of CPU per change and watcher, beyond those of idling. `numbers`: of watchers and streams."""
-    watchers, streams = numbers
-    cpu, since = Cpu(service.programs), time.perf_counter()
+async def _told(crowd: Crowd, service: Server, heard: Heard, watchers: int, streams: int) -> float:
+    """Microseconds of CPU per answer while changes are told, one after the other; heartbeats count as answers."""
+    cpu, before = Cpu(service.programs), heard.answers.total()
     wanted = heard.answers["broadcaster"]
     for number in range(CHANGES if streams == 1 else streams):
         await asyncio.to_thread(_change, crowd.port, number % streams)
@@ -93,8 +92,7 @@ async def _told(crowd: Crowd, service: Server, heard: Heard, numbers: tuple[int,
         if streams == 1:
             await _heard(heard, wanted)
     await _heard(heard, wanted)
-    told = CHANGES * watchers if streams == 1 else watchers
-    return (cpu.seconds() - idle * (time.perf_counter() - since)) / told * 1e6
+    return cpu.seconds() / (heard.answers.total() - before) * 1e6
 
 
 async def _heard(heard: Heard, wanted: int) -> None:
