@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import cast
 
 from bench import http2
+from bench.growth.asking import patient_headers
 from bench.growth.stub import VIEWERS_FROM
 from bench.population import stream_id, token
 
@@ -14,8 +15,7 @@ from livestream.v1.watch_service_pb2 import WatchStreamRequest, WatchStreamRespo
 
 PER_CONNECTION = 100
 OPEN_SECONDS = 60.0
-_SECONDS, _LONG = http2.literal(b"grpc-timeout", b"10S"), http2.literal(b"grpc-timeout", b"900S")
-_COMMON = http2.common_headers("/livestream.v1.WatchService/WatchStream").replace(_SECONDS, _LONG)
+_COMMON = patient_headers("/livestream.v1.WatchService/WatchStream", 900)
 
 
 class Heard:
