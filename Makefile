@@ -54,6 +54,10 @@ proto: ## build the stubs again
 bench: setup ## speed, side by side in one run; in less than a minute: make bench BENCH=--quick
 	$(BIN)/python -m bench $(BENCH)
 
+.PHONY: growth
+growth: setup ## how it grows with streams, viewers, watchers and workers: write docs/growth.md
+	$(BIN)/python -m bench.growth $(GROWTH)
+
 .PHONY: docs
 docs: setup ## write docs/configuration.md and docs/errors.md from the code
 	$(BIN)/python -m livestream_run.reference docs

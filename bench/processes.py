@@ -66,11 +66,16 @@ class Program:
 
     def resident_mib(self) -> float:
         """Resident memory of the process and its children."""
-        kib = 0
-        for pid in (self.pid, *_children(self.pid)):
-            status = Path(f"/proc/{pid}/status").read_text()
-            kib += next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-        return kib / 1024
+        return sum(map(_resident_mib, (self.pid, *_children(self.pid))))
+
+    def resident_mib_of_workers(self) -> list[float]:
+        """Resident memory of each child, or of the process itself if it has none."""
+        return [_resident_mib(each) for each in _children(self.pid) or [self.pid]]
+
+
+def _resident_mib(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
 
 
 def _children(pid: int) -> list[int]:

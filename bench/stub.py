@@ -9,8 +9,9 @@ reference: github.com/mongodb/specifications source/message/OP_MSG.md, and Mongo
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from itertools import count
-from typing import cast
+from typing import Any, cast
 
 import bson
 import uvloop
@@ -78,12 +79,14 @@ def parse_sections(data: bytes) -> Document:
     return command
 
 
-async def start() -> tuple[asyncio.Server, int]:
+async def start(
+    memory_of: Callable[[Document], Memory] = Memory, connection: Callable[[Any], asyncio.Protocol] = Connection
+) -> tuple[asyncio.Server, int]:
     """Listen on a free port of 127.0.0.1; answers with the server and the port."""
     listening = socket.create_server(("127.0.0.1", 0))
     port = int(listening.getsockname()[1])
-    memory = Memory(_hello(f"127.0.0.1:{port}"))
-    return await asyncio.get_running_loop().create_server(lambda: Connection(memory), sock=listening), port
+    memory = memory_of(_hello(f"127.0.0.1:{port}"))
+    return await asyncio.get_running_loop().create_server(lambda: connection(memory), sock=listening), port
 
 
 def _hello(address: str) -> Document:
@@ -116,12 +119,16 @@ class Counts:
 
     def read(self) -> dict[str, int]:
         """How many commands were answered so far, by name and collection."""
-        body = b"\0\0\0\0\0" + bson.encode({COUNTS: 1})
+        counts: dict[str, int] = self.ask({COUNTS: 1})["counts"]
+        return counts
+
+    def ask(self, command: Document) -> Document:
+        """The reply to a command."""
+        body = b"\0\0\0\0\0" + bson.encode(command)
         self._socket.sendall(HEADER.pack(HEADER.size + len(body), 1, 0, OP_MSG) + body)
         (length,) = _INT32.unpack(self._socket.recv(4, socket.MSG_WAITALL))
         reply = self._socket.recv(length - 4, socket.MSG_WAITALL)
-        counts: dict[str, int] = bson.decode(reply[HEADER.size - 4 + 5 :])["counts"]
-        return counts
+        return bson.decode(reply[HEADER.size - 4 + 5 :])
 
     def reads_and_writes(self) -> tuple[int, int]:
         counts = self.read()

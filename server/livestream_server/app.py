@@ -100,7 +100,7 @@ async def open_service(
         await auth.start()
         await thumbnails.start()
         with failures.at_start():
-            for each in (streams, seats, people, inbox, bans, reminders, feeds, rankings):
+            for each in (streams, seats, audience, people, inbox, bans, reminders, feeds, rankings):
                 await each.prepare()
 
         registry = Registry(

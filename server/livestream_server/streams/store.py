@@ -68,6 +68,7 @@ class Streams:
     def __init__(self, database: Database, limits: Limits) -> None:
         self._streams = database["streams"]
         self._by_id = ById(self._streams, HIDDEN)
+        self._with_changes = ById(self._streams)
         self._read: Remembered[str, tuple[bytes, Stream]] = Remembered(REMEMBERED)
         self._limits = limits
 
@@ -100,9 +101,10 @@ class Streams:
 
     async def get_with_changes(self, stream_id: str) -> tuple[Stream, Document]:
         """The stream, deleted or not, and the document that holds its journal; raises StreamNotFound."""
-        document = await self._streams.find_one({"_id": ObjectId(stream_id)})
-        if document is None:
+        raw = (await self._with_changes.find([stream_id])).get(stream_id)
+        if raw is None:
             raise StreamNotFound(stream_id)
+        document = self._with_changes.decoded(raw)
         return from_document(document), document
 
     async def on_channel(self, channel: str) -> Stream | None:

@@ -39,11 +39,11 @@ def bare_server(settings: Settings, *, reuse_port: bool) -> grpc.aio.Server:
     }
     if settings.engine == "native":
         return _native(options)
-    return grpc.aio.server(
-        options=[*options.items(), *_GRPCIO_OPTIONS.items()],
-        # A backstop, likewise: our own limit answers with a reason and RetryInfo.
-        maximum_concurrent_rpcs=4 * settings.max_in_flight + 2 * settings.max_watchers,
-    )
+    # Backstops, likewise: our own limits answer with a reason and RetryInfo, and gRPC's queue, which by itself is
+    # shorter than a crowd of watchers that reconnect, refuses with CANCELLED.
+    most = 4 * settings.max_in_flight + 2 * settings.max_watchers
+    options |= {"grpc.server.max_pending_requests": most, "grpc.server.max_pending_requests_hard_limit": 2 * most}
+    return grpc.aio.server(options=[*options.items(), *_GRPCIO_OPTIONS.items()], maximum_concurrent_rpcs=most)
 
 
 def _native(options: dict[str, int]) -> grpc.aio.Server:
