@@ -34,7 +34,7 @@ def database() -> Database:
 
 async def turn() -> None:
     """Let everyone do what they can do now."""
-    for _ in range(5):
+    for _ in range(2 * together.TURNS):
         await asyncio.sleep(0)
 
 
