@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from livestream_run import addresses, metrics
+from livestream_run import addresses, memory, metrics
 from livestream_run.addresses import Address
 from livestream_run.dev.errors import DevError
 from livestream_run.workers import BROKEN_SETTINGS, supervise
@@ -126,6 +126,7 @@ def _run(options: argparse.Namespace, settings: Settings | None, work: Callable[
 
 def _worker(settings: Settings | None, work: Callable[[], Coroutine[Any, Any, None]]) -> int:
     """Run one worker to its end; answers with its exit code."""
+    memory.return_what_is_free()
     import uvloop  # noqa: PLC0415 - after the fork
 
     from livestream_run import logs  # noqa: PLC0415 - after the fork

@@ -1,7 +1,6 @@
 """One worker: the gRPC server and the gateway on one event loop, from start to graceful stop."""
 
 import asyncio
-import gc
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -19,13 +18,13 @@ from livestream_gateway.guard import Guard
 from livestream_gateway.invoker import ChannelInvoker, Invoker, LocalInvoker
 from livestream_gateway.server import HttpServer, listen
 from livestream_gateway.settings import GatewaySettings
+from livestream_run import memory
 from livestream_run.addresses import Address
 from livestream_server.app import open_service
 from livestream_server.settings import Settings
 from livestream_server.transport.server import GrpcServer
 
 GATEWAY_GRACE_SECONDS = 10.0
-GARBAGE_THRESHOLDS = 20_000, 20, 20
 
 _log = structlog.get_logger("livestream.run")
 
@@ -74,7 +73,7 @@ async def serve(
                 share_port=share_ports,
             )
             await http_server.start()
-        _collect_rarely()
+        memory.collect_rarely()
         _log.info("serving", grpc=str(bound_grpc), http=str(bound_http))
         if started:
             await started(Bound(bound_grpc, bound_http))
@@ -110,7 +109,7 @@ async def serve_gateway(
             share_port=share_port,
         )
         await server.start()
-        _collect_rarely()
+        memory.collect_rarely()
         _log.info("serving", http=str(bound), target=target)
         await stop.wait()
         await server.stop(GATEWAY_GRACE_SECONDS)
@@ -124,17 +123,6 @@ def _gateway(
     app = create_app(invoker, settings=settings, ready=ready, media_directory=media, extra=docs_routes())
     sock = listen(address.host, address.port, reuse_port=share_port)
     return HttpServer(Guard(app, settings), sock, settings), replace(address, port=sock.getsockname()[1])
-
-
-def _collect_rarely() -> None:
-    """Leave what the start has made out of every garbage collection, and let more pile up between two.
-
-    Calls make thousands of objects and hardly a cycle: collecting after each 700 of them costs a tenth of the time, and
-    looking through all modules and caches makes everybody wait for a tenth of a second.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 def _stop_on_signals() -> asyncio.Event:
