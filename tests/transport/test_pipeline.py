@@ -91,7 +91,7 @@ class Rig:
 
 
 @pytest.fixture(scope="module")
-async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
+async def rig(engine: str) -> AsyncIterator[Rig]:
     @contextlib.contextmanager
     def deadline(_seconds: float) -> Any:
         yield
@@ -101,7 +101,7 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     room = Room()
     add_LiveStreamServiceServicer_to_server(room, registry)  # type: ignore[arg-type]
     add_PeopleServiceServicer_to_server(People(), registry)  # type: ignore[arg-type]
-    settings = settings_for("mongodb://127.0.0.1:1", "none", Path("none"))
+    settings = settings_for("mongodb://127.0.0.1:1", "none", Path("none"), engine=engine)
     server = GrpcServer(registry.handlers, settings)
     port = server.listen("127.0.0.1:0")
     await server.start()
