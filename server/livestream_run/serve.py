@@ -72,7 +72,7 @@ async def serve(
                 share_port=share_ports,
             )
             await http_server.start()
-        _log.info("serving", grpc=str(bound_grpc), http=str(bound_http))
+        _log.info("serving", grpc=str(bound_grpc), http=str(bound_http), engine=settings.engine)
         if started:
             await started(Bound(bound_grpc, bound_http))
         await stop.wait()
