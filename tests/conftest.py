@@ -1,20 +1,48 @@
-"""One embedded database for the whole run (or MONGODB_URI), and one database in it for each test module."""
+"""One embedded database for the whole run (or MONGODB_URI), and one database in it for each test module.
+
+A test that asks for `engine`, or for a fixture that does, runs once on each engine; `pytest -k native` runs those of
+one. The marker `one_engine` says of a test that it runs on grpcio alone, and why.
+"""
 
 import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import settings as hypothesis_settings
 from pymongo import MongoClient
 
 from livestream_run.dev.database import EmbeddedDatabase
+from livestream_server.settings import Settings
 from tests.support.world import LiveService, World, environment_for, open_world, running, settings_for
 
 hypothesis_settings.register_profile("untimed", deadline=None)  # a busy machine is no bug
 hypothesis_settings.load_profile("untimed")
+ENGINES = get_args(Settings.model_fields["engine"].annotation)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "engine_of_the_database" not in metafunc.fixturenames:
+        return
+    if "engine" in metafunc.fixturenames and not metafunc.definition.get_closest_marker("one_engine"):
+        engines, ids = ENGINES, ENGINES
+    else:
+        engines, ids = ENGINES[:1], [pytest.HIDDEN_PARAM]
+    metafunc.parametrize("engine_of_the_database", engines, ids=ids, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def engine_of_the_database(request: pytest.FixtureRequest) -> str:
+    """The engine for which the module's database is: the second finds none of what the first has left."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def engine(engine_of_the_database: str) -> str:
+    """What the server of this test speaks gRPC with: the value of LIVESTREAM_ENGINE."""
+    return engine_of_the_database
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +66,7 @@ def mongo_facts(mongo_uri: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def database_name(mongo_uri: str, mongo_facts: dict[str, Any]) -> Iterator[str]:
+def database_name(mongo_uri: str, mongo_facts: dict[str, Any], engine_of_the_database: str) -> Iterator[str]:
     """A database of the module's own, dropped after it."""
     name = f"t_{secrets.token_hex(6)}"
     yield name
@@ -53,14 +81,14 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-async def world(mongo_uri: str, database_name: str, media: Path) -> AsyncIterator[World]:
+async def world(mongo_uri: str, database_name: str, media: Path, engine: str) -> AsyncIterator[World]:
     """The service in this process, on the module's database."""
-    async with open_world(settings_for(mongo_uri, database_name, media)) as opened:
+    async with open_world(settings_for(mongo_uri, database_name, media, engine=engine)) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
-def live_service(mongo_uri: str, database_name: str, media: Path) -> Iterator[LiveService]:
+def live_service(mongo_uri: str, database_name: str, media: Path, engine: str) -> Iterator[LiveService]:
     """The whole system, gateway included, as a process of its own."""
-    with running(LiveService(environment_for(mongo_uri, database_name, media))) as service:
+    with running(LiveService(environment_for(mongo_uri, database_name, media, engine))) as service:
         yield service

@@ -7,7 +7,8 @@ of services that came after this file.
 
 import inspect
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -58,12 +59,25 @@ def open_channel(target: str, *, token: Token | None = None, tls: TlsFiles | Non
         # Finds out within 70 seconds that the other side is gone; the service allows a ping every 30.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 10_000),
+        *authority(target),
     )
     manners = _Manners(token)
     interceptors = (_Unary(manners), _Stream(manners))
     if tls is None:
         return grpc.aio.insecure_channel(target, options, interceptors=interceptors)
     return grpc.aio.secure_channel(target, tls.credentials(), options, interceptors=interceptors)
+
+
+def authority(target: str) -> Sequence[tuple[str, str]]:
+    """The channel option that a list of addresses needs, such as `ipv4:10.0.0.7:50051,10.0.0.8:50051`.
+
+    By itself gRPC would name the whole list as the `:authority` of each call: no RFC 3986 authority, so strict servers
+    and proxies reset the call.
+    """
+    if "," not in target:
+        return ()
+    first, _, _ = target.partition(",")
+    return (("grpc.default_authority", re.sub(r"^ipv[46]:(//[^/]*/)?", "", first)),)
 
 
 class _Manners:

@@ -10,7 +10,7 @@ import grpc
 import structlog
 from grpc import ChannelConnectivity
 
-from livestream_client.channel import TlsFiles
+from livestream_client.channel import TlsFiles, authority
 from livestream_client.contract import channel_config
 from livestream_gateway.app import create_app
 from livestream_gateway.docs.app import docs_routes
@@ -74,7 +74,7 @@ async def serve(
             )
             await http_server.start()
         memory.collect_rarely()
-        _log.info("serving", grpc=str(bound_grpc), http=str(bound_http))
+        _log.info("serving", grpc=str(bound_grpc), http=str(bound_http), engine=settings.engine)
         if started:
             await started(Bound(bound_grpc, bound_http))
         await stop.wait()
@@ -94,7 +94,7 @@ async def serve_gateway(
 ) -> None:
     """A gateway without a service: every call goes to `target` over one channel. Serves until SIGTERM or SIGINT."""
     stop = _stop_on_signals()
-    options = (("grpc.service_config", channel_config()),)
+    options = (("grpc.service_config", channel_config()), *authority(target))
     async with (
         grpc.aio.secure_channel(target, tls.credentials(), options)
         if tls

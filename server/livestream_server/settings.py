@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     )
     engine: Literal["grpcio", "native"] = Field(
         "grpcio",
-        description="What speaks gRPC: `grpcio`, or `native` (pygrpc-native: faster, younger, without TLS).",
+        description="What speaks gRPC: `grpcio`, or `native`: faster, for trusted networks only (deployment.md).",
     )
     reflection: bool = Field(False, description="Serve gRPC reflection (v1 and v1alpha), for grpcurl.")
     max_in_flight: int = Field(512, ge=1, description="Calls in flight per process; more are refused at once.")

@@ -52,7 +52,7 @@ async def backstage(world: World, mongo_uri: str, database_name: str) -> AsyncIt
 
 
 @pytest.fixture(scope="module")
-def live_service(mongo_uri: str, database_name: str, media: Path) -> Iterator[LiveService]:
+def live_service(mongo_uri: str, database_name: str, media: Path, engine: str) -> Iterator[LiveService]:
     """The whole system, as two processes."""
-    with running(LiveService(environment_for(mongo_uri, database_name, media), workers=2)) as service:
+    with running(LiveService(environment_for(mongo_uri, database_name, media, engine), workers=2)) as service:
         yield service

@@ -174,11 +174,11 @@ async def test_presence_follows_within_moments(live_service: LiveService, http: 
 
 
 async def test_the_same_holds_over_grpc(
-    mongo_uri: str, database_name: str, media: Any, live_service: LiveService
+    mongo_uri: str, database_name: str, media: Any, engine: str, live_service: LiveService
 ) -> None:
     """A proxy of ours may hand notifications on; the signature is what counts, not the way."""
     agora = AgoraSettings(app_id=APP_ID, app_certificate=SecretStr(CERTIFICATE), notification_secret=SecretStr(SECRET))
-    async with open_world(settings_for(mongo_uri, database_name, media, agora=agora)) as world:
+    async with open_world(settings_for(mongo_uri, database_name, media, engine=engine, agora=agora)) as world:
         stub = NotificationServiceStub(world.channel)
         body = body_of(101, PAYLOAD)
         request = ReceiveNotificationRequest(

@@ -44,11 +44,11 @@ async def test_a_viewer_is_present_from_joining_to_leaving(world: World) -> None
 
 
 async def test_whoever_comes_back_at_once_is_present(
-    world: World, mongo_uri: str, database_name: str, media: Any
+    world: World, mongo_uri: str, database_name: str, media: Any, engine: str
 ) -> None:
     """A process remembers chairs; another one may have seen their people leave in between."""
     _, stream = await live(world)
-    async with open_world(settings_for(mongo_uri, database_name, media)) as other:
+    async with open_world(settings_for(mongo_uri, database_name, media, engine=engine)) as other:
         for here, there in ((world, world), (world, other), (other, world)):
             await join(here, "jane", stream.id)
             await leave(there, "jane", stream.id)
@@ -312,7 +312,7 @@ class Counting(CommandListener):
 
 
 async def test_a_page_costs_the_same_for_any_number_of_viewers(
-    world: World, mongo_uri: str, database_name: str, media: Any
+    world: World, mongo_uri: str, database_name: str, media: Any, engine: str
 ) -> None:
     """A query per viewer would multiply with the crowd: the people of a page come in one batch."""
     _, stream = await live(world)
@@ -320,7 +320,7 @@ async def test_a_page_costs_the_same_for_any_number_of_viewers(
     for each in crowd:
         await join(world, each, stream.id)
     counting = Counting()
-    settings = settings_for(mongo_uri, database_name, media, sweep_seconds=3600)
+    settings = settings_for(mongo_uri, database_name, media, engine=engine, sweep_seconds=3600)
     async with open_world(settings, [counting]) as other:
         await viewers(other, stream.id)
         for limit in (1, 5):

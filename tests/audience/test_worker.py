@@ -144,6 +144,7 @@ def evenings(draw: st.DrawFn) -> tuple[list[tuple[int, bool]], list[list[int]]]:
     return happened, [list(shuffled[a:b]) for a, b in zip([0, *cuts], [*cuts, len(shuffled)], strict=True)]
 
 
+@pytest.mark.one_engine("the server has no part in it")
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(evenings())
 async def test_any_order_any_number_the_same_end(

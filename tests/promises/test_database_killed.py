@@ -20,6 +20,7 @@ pytestmark = pytest.mark.faults
 KILLS = 3
 
 
+# On grpcio alone, because it is long: what is answered is decided above the engine.
 @pytest.fixture
 def service(mortal_database: EmbeddedDatabase, tmp_path: Path) -> Iterator[LiveService]:
     with running(LiveService(environment_for(mortal_database.uri, "promises", tmp_path / "media"))) as opened:

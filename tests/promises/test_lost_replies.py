@@ -18,6 +18,7 @@ from tests.support.world import LiveService, environment_for
 pytestmark = pytest.mark.faults
 
 
+# On grpcio alone: the replies that get lost here are the database's.
 @pytest.fixture
 async def line(proxy: FaultProxy, database_name: str, media: Path) -> AsyncIterator[Line]:
     """A line to a service whose every database command passes the proxy, and that sends none by itself."""

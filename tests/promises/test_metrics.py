@@ -19,11 +19,11 @@ METHOD = {"grpc_type": "unary", "grpc_service": "livestream.v1.LiveStreamService
 
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_every_call_is_counted_once(
-    mongo_uri: str, database_name: str, media: Path, figure: Callable[[str], None], workers: int
+    mongo_uri: str, database_name: str, media: Path, engine: str, figure: Callable[[str], None], workers: int
 ) -> None:
     """Dashboards and alerts rest on these names and numbers."""
     address = f"127.0.0.1:{free_port()}"
-    environment = {**environment_for(mongo_uri, database_name, media), "LIVESTREAM_METRICS_ADDRESS": address}
+    environment = {**environment_for(mongo_uri, database_name, media, engine), "LIVESTREAM_METRICS_ADDRESS": address}
     async with (
         started(LiveService(environment, workers=workers)) as service,
         lines(service.grpc_target, 16) as opened,
@@ -59,12 +59,13 @@ async def test_every_call_is_counted_once(
 
 
 @pytest.mark.faults
+@pytest.mark.one_engine("what a worker leaves behind are files of ours")
 async def test_a_killed_worker_takes_no_count_with_it_and_leaves_no_call_in_flight(
-    proxy: FaultProxy, database_name: str, media: Path, figure: Callable[[str], None]
+    proxy: FaultProxy, database_name: str, media: Path, engine: str, figure: Callable[[str], None]
 ) -> None:
     """A counter that falls looks like a restart of everything; a call in flight for ever, like a leak."""
     address = f"127.0.0.1:{free_port()}"
-    environment = {**environment_for(proxy.uri, database_name, media), "LIVESTREAM_METRICS_ADDRESS": address}
+    environment = {**environment_for(proxy.uri, database_name, media, engine), "LIVESTREAM_METRICS_ADDRESS": address}
     async with (
         started(LiveService(environment, workers=2)) as service,
         lines(service.grpc_target, 16) as opened,

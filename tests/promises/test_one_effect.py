@@ -20,8 +20,8 @@ CALLS = 200
 
 
 @pytest.fixture(scope="module")
-def two_workers(mongo_uri: str, database_name: str, media: Path) -> Iterator[LiveService]:
-    with running(LiveService(environment_for(mongo_uri, database_name, media), workers=2)) as service:
+def two_workers(mongo_uri: str, database_name: str, media: Path, engine: str) -> Iterator[LiveService]:
+    with running(LiveService(environment_for(mongo_uri, database_name, media, engine), workers=2)) as service:
         yield service
 
 

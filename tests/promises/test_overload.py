@@ -19,9 +19,9 @@ CALLS, LIMIT = 200, 8
 
 
 @pytest.fixture
-async def service(proxy: FaultProxy, database_name: str, media: Path) -> AsyncIterator[LiveService]:
+async def service(proxy: FaultProxy, database_name: str, media: Path, engine: str) -> AsyncIterator[LiveService]:
     """A service with a low limit, whose calls take a while."""
-    environment = {**environment_for(proxy.uri, database_name, media), "LIVESTREAM_MAX_IN_FLIGHT": str(LIMIT)}
+    environment = {**environment_for(proxy.uri, database_name, media, engine), "LIVESTREAM_MAX_IN_FLIGHT": str(LIMIT)}
     async with started(LiveService(environment)) as opened:
         proxy.latency = 0.05
         yield opened

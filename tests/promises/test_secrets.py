@@ -55,12 +55,12 @@ def test_the_scanner_finds_what_is_there() -> None:
 
 
 async def test_no_answer_log_or_metric_has_a_secret(
-    mongo_uri: str, database_name: str, media: Path, figure: Callable[[str], None]
+    mongo_uri: str, database_name: str, media: Path, engine: str, figure: Callable[[str], None]
 ) -> None:
     """Good calls, refusals of every kind and failures; all bytes that came out are searched."""
     address = f"127.0.0.1:{free_port()}"
     environment = {
-        **environment_for(mongo_uri, database_name, media),
+        **environment_for(mongo_uri, database_name, media, engine),
         "LIVESTREAM_METRICS_ADDRESS": address,
         "LIVESTREAM_LOG_LEVEL": "debug",
         "MEDIA_S3_SECRET_ACCESS_KEY": S3_KEY,

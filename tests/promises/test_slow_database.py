@@ -18,12 +18,12 @@ CALLS = 60
 
 @pytest.mark.parametrize("fault", ["answers after 2 s", "swallows everything", "resets connections"])
 async def test_no_call_outlives_its_deadline(
-    proxy: FaultProxy, database_name: str, media: Path, figure: Callable[[str], None], fault: str
+    proxy: FaultProxy, database_name: str, media: Path, engine: str, figure: Callable[[str], None], fault: str
 ) -> None:
     """Callers that set no deadline get ours, and the right code; afterwards all is as before, by itself."""
     address = f"127.0.0.1:{free_port()}"
     environment = {
-        **environment_for(proxy.uri, database_name, media),
+        **environment_for(proxy.uri, database_name, media, engine),
         "LIVESTREAM_MAX_DEADLINE_SECONDS": "1",
         "LIVESTREAM_METRICS_ADDRESS": address,
     }

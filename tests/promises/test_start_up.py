@@ -62,6 +62,16 @@ CASES = {
         {"LIVESTREAM_TLS_CERTIFICATE_FILE": "{certificate}", "LIVESTREAM_TLS_KEY_FILE": "{other_key}"},
         "LIVESTREAM_TLS_CERTIFICATE_FILE",
     ),
+    "TLS on the engine without it": Case(
+        {
+            "LIVESTREAM_ENGINE": "native",
+            "LIVESTREAM_TLS_CERTIFICATE_FILE": "{certificate}",
+            "LIVESTREAM_TLS_KEY_FILE": "{key}",
+        },
+        "LIVESTREAM_ENGINE",
+    ),
+    "an engine that is none": Case({"LIVESTREAM_ENGINE": CANARY}, "LIVESTREAM_ENGINE"),
+    "a busy port on the native engine": Case({"LIVESTREAM_ENGINE": "native"}, "{busy}", arguments=("--grpc", "{busy}")),
     "pictures that cannot be written": Case({"MEDIA_DIRECTORY": f"/dev/null/{CANARY}"}, "MEDIA_DIRECTORY"),
     "a limit of nothing": Case({"LIVESTREAM_MAX_IN_FLIGHT": "0"}, "LIVESTREAM_MAX_IN_FLIGHT"),
     "a number that is none": Case({"LIVESTREAM_DRAIN_SECONDS": CANARY}, "LIVESTREAM_DRAIN_SECONDS"),

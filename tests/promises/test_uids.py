@@ -16,9 +16,12 @@ PEOPLE = 500
 
 
 @pytest.fixture(scope="module")
-def two_workers(mongo_uri: str, database_name: str, media: Path) -> Iterator[LiveService]:
+def two_workers(mongo_uri: str, database_name: str, media: Path, engine: str) -> Iterator[LiveService]:
     # All at once is more than one process takes, and not what is shown here.
-    environment = {**environment_for(mongo_uri, database_name, media), "LIVESTREAM_MAX_IN_FLIGHT": str(4 * PEOPLE)}
+    environment = {
+        **environment_for(mongo_uri, database_name, media, engine),
+        "LIVESTREAM_MAX_IN_FLIGHT": str(4 * PEOPLE),
+    }
     with running(LiveService(environment, workers=2)) as service:
         yield service
 

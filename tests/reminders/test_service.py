@@ -433,11 +433,11 @@ class Counting(CommandListener):
 
 
 async def test_a_batch_costs_the_same_commands_whatever_its_length(
-    mongo_uri: str, database_name: str, media: Path, crowd: list[str]
+    mongo_uri: str, database_name: str, media: Path, engine: str, crowd: list[str]
 ) -> None:
     """A read or a write per reminder would make the start of a popular stream slow."""
     counting = Counting()
-    async with open_world(settings_for(mongo_uri, database_name, media), [counting]) as world:
+    async with open_world(settings_for(mongo_uri, database_name, media, engine=engine), [counting]) as world:
         stub = ReminderServiceStub(world.channel)
         await taken_all(stub)
         for people in (crowd[:1], crowd):

@@ -16,9 +16,9 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_workers_end_with_their_supervisor(mongo_uri: str, database_name: str, media: Path) -> None:
+def test_workers_end_with_their_supervisor(mongo_uri: str, database_name: str, media: Path, engine: str) -> None:
     """Orphans would hold the ports, and nobody would ever stop them."""
-    with running(LiveService(environment_for(mongo_uri, database_name, media), workers=2)) as service:
+    with running(LiveService(environment_for(mongo_uri, database_name, media, engine), workers=2)) as service:
         workers = service.worker_pids()
         assert len(workers) == 2
         os.kill(service.process.pid, signal.SIGKILL)

@@ -64,7 +64,7 @@ def settings_for(mongo_uri: str, database: str, media: Path, **changes: Any) -> 
     return Settings(**values | changes)
 
 
-def environment_for(mongo_uri: str, database: str, media: Path) -> dict[str, str]:
+def environment_for(mongo_uri: str, database: str, media: Path, engine: str = "grpcio") -> dict[str, str]:
     """The same settings as environment variables, for a service of its own process."""
     return {
         "MONGODB_URI": mongo_uri,
@@ -76,6 +76,7 @@ def environment_for(mongo_uri: str, database: str, media: Path) -> dict[str, str
         "JWT_ISSUER": ISSUER,
         "JWT_AUDIENCE": AUDIENCE,
         "MEDIA_DIRECTORY": str(media),
+        "LIVESTREAM_ENGINE": engine,
         "LIVESTREAM_REFLECTION": "true",
         "LIVESTREAM_DRAIN_SECONDS": "0",
         "LIVESTREAM_LOG_FORMAT": "json",

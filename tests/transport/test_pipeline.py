@@ -91,7 +91,7 @@ class Rig:
 
 
 @pytest.fixture(scope="module")
-async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
+async def rig(engine: str) -> AsyncIterator[Rig]:
     @contextlib.contextmanager
     def deadline(_seconds: float) -> Any:
         yield
@@ -101,7 +101,7 @@ async def rig(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Rig]:
     room = Room()
     add_LiveStreamServiceServicer_to_server(room, registry)  # type: ignore[arg-type]
     add_PeopleServiceServicer_to_server(People(), registry)  # type: ignore[arg-type]
-    settings = settings_for("mongodb://127.0.0.1:1", "none", Path("none"))
+    settings = settings_for("mongodb://127.0.0.1:1", "none", Path("none"), engine=engine)
     server = GrpcServer(registry.handlers, settings)
     port = server.listen("127.0.0.1:0")
     await server.start()
@@ -321,6 +321,7 @@ async def test_every_call_is_one_log_line(rig: Rig) -> None:
         ("ipv4:10.0.0.7:5123", "10.0.0.7"),
         ("ipv6:%5B::1%5D:5123", "::1"),
         ("ipv6:[fe80::1]:80", "fe80::1"),
+        ("ipv6:[::ffff:10.0.0.7]:5123", "10.0.0.7"),
         ("unix:", ""),
         ("", ""),
     ],

@@ -72,7 +72,7 @@ class Rig:
 
 
 @pytest.fixture
-async def rig() -> AsyncIterator[Rig]:
+async def rig(engine: str) -> AsyncIterator[Rig]:
     ends = [time.time() + 3600]
 
     async def authenticate(authorization: str) -> Caller:
@@ -91,7 +91,7 @@ async def rig() -> AsyncIterator[Rig]:
     registry = Registry(Guards(authenticate, explain, deadline, **limits))
     room = Room()
     add_WatchServiceServicer_to_server(room, registry)  # type: ignore[arg-type]
-    server = GrpcServer(registry.handlers, settings_for("mongodb://127.0.0.1:1", "none", Path("none")))
+    server = GrpcServer(registry.handlers, settings_for("mongodb://127.0.0.1:1", "none", Path("none"), engine=engine))
     port = server.listen("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -17,14 +17,14 @@ API = "/api/v1/live-stream"
 
 
 @pytest.fixture(scope="module")
-def live_service(mongo_uri: str, database_name: str, media: Path) -> Iterator[LiveService]:
+def live_service(mongo_uri: str, database_name: str, media: Path, engine: str) -> Iterator[LiveService]:
     """Impatient with whoever is idle or slow; a heartbeat comes later than its patience ends."""
     impatience = {
         "GATEWAY_REQUEST_TIMEOUT_SECONDS": "0.5",
         "GATEWAY_IDLE_TIMEOUT_SECONDS": "0.5",
         "LIVESTREAM_HEARTBEAT_SECONDS": "2",
     }
-    with running(LiveService(environment_for(mongo_uri, database_name, media) | impatience)) as service:
+    with running(LiveService(environment_for(mongo_uri, database_name, media, engine) | impatience)) as service:
         yield service
 
 
@@ -102,10 +102,10 @@ async def test_a_client_that_goes_away_is_no_watcher_any_more(
 
 
 async def test_a_stop_does_not_wait_for_watchers(
-    mongo_uri: str, database_name: str, media: Path, tmp_path: Path
+    mongo_uri: str, database_name: str, media: Path, engine: str, tmp_path: Path
 ) -> None:
     """A deployment must not take as long as somebody watches; and the client is told to come again."""
-    service = LiveService(environment_for(mongo_uri, database_name, media))
+    service = LiveService(environment_for(mongo_uri, database_name, media, engine))
     with running(service):
         async with httpx2.AsyncClient(base_url=service.http_url, timeout=20) as http:
             stream = await post(http, service, "create", title="Live")

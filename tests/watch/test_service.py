@@ -59,9 +59,11 @@ WATCH = {"grpc_type": "server_stream", "grpc_service": "livestream.v1.WatchServi
 
 
 @pytest.fixture(scope="module")
-def another(mongo_uri: str, database_name: str, media: Path) -> Callable[..., AbstractAsyncContextManager[World]]:
+def another(
+    mongo_uri: str, database_name: str, media: Path, engine: str
+) -> Callable[..., AbstractAsyncContextManager[World]]:
     """Opens a further service on the same database, with other settings."""
-    return lambda **changes: open_world(settings_for(mongo_uri, database_name, media, **changes))
+    return lambda **changes: open_world(settings_for(mongo_uri, database_name, media, engine=engine, **changes))
 
 
 @pytest.fixture

@@ -96,8 +96,12 @@ def request_id_of(given: str | bytes | None) -> str:
 
 @lru_cache(maxsize=1024)  # a connection has one, and many calls
 def peer_address(peer: str) -> str:
-    """The bare address in gRPC's peer text: `ipv4:10.0.0.7:5123` and `ipv6:%5B::1%5D:5123` lose scheme and port."""
+    """The bare address in gRPC's peer text: `ipv4:10.0.0.7:5123` and `ipv6:%5B::1%5D:5123` lose scheme and port.
+
+    So does `ipv6:[::ffff:10.0.0.7]:5123`, which is pygrpc-native's name for the first.
+    """
     scheme, _, rest = peer.partition(":")
     if scheme not in ("ipv4", "ipv6"):
         return ""
-    return rest.rpartition(":")[0].replace("%5B", "").replace("%5D", "").strip("[]")
+    address = rest.rpartition(":")[0].replace("%5B", "").replace("%5D", "").strip("[]")
+    return address.removeprefix("::ffff:")

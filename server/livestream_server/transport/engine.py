@@ -1,7 +1,7 @@
 """What speaks HTTP/2 and gRPC beneath the service: grpcio, or pygrpc-native where `LIVESTREAM_ENGINE` asks for it.
 
 Both are a `grpc.aio.Server` to the rest. What pygrpc-native leaves out or does in another way stands in
-`docs/deployment.md`; what of it can be mended is mended here.
+`docs/deployment.md`.
 """
 
 import grpc
@@ -48,7 +48,7 @@ def bare_server(settings: Settings, *, reuse_port: bool) -> grpc.aio.Server:
 
 def _native(options: dict[str, int]) -> grpc.aio.Server:
     try:
-        from pygrpc_native.aio import server  # noqa: PLC0415 - an extra, loaded only where it is asked for
+        from livestream_server.transport.native import NativeServer  # noqa: PLC0415 - needs an extra
     except ImportError as error:
-        raise UnusableSetting("LIVESTREAM_ENGINE: native needs pip install 'livestream[fast]'") from error
-    return server(options=list(options.items()))
+        raise UnusableSetting(f"LIVESTREAM_ENGINE: native needs pip install 'livestream[fast]' ({error})") from error
+    return NativeServer(options=options.items())

@@ -36,7 +36,7 @@ Behaviour = Callable[[Any, Context], Awaitable[Message]]
 StreamBehaviour = Callable[[Any, Context], AsyncGenerator[Message, None]]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
-NO_DEADLINE = float(sys.maxsize)  # what pygrpc-native says where grpc.aio says None
+_NO_DEADLINE = float(sys.maxsize)  # what pygrpc-native says where grpc.aio says None
 _SLACK_SECONDS = 0.05  # the driver's own deadline comes first, so that it may end its work in order
 
 
@@ -193,7 +193,7 @@ class _Pipeline:
 def _wanted_seconds(method: Method, context: Context) -> float:
     """The time left of the caller's deadline, or the method's usual one if there is none."""
     left = context.time_remaining()
-    return method.timeout if left is None or left >= NO_DEADLINE else left
+    return method.timeout if left is None or left >= _NO_DEADLINE else left
 
 
 def _parsed(endpoint: _Endpoint, request: bytes) -> Message:

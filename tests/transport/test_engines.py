@@ -1,0 +1,189 @@
+"""What both engines owe to the service, where one of them would do otherwise by itself."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from structlog.testing import capture_logs
+
+from livestream.v1.live_stream_service_pb2 import GetStreamRequest, GetStreamResponse
+from livestream.v1.live_stream_service_pb2_grpc import (
+    LiveStreamServiceServicer,
+    LiveStreamServiceStub,
+    add_LiveStreamServiceServicer_to_server,
+)
+from livestream_server.auth.caller import Caller
+from livestream_server.errors import UnusableSetting
+from livestream_server.transport.engine import bare_server
+from livestream_server.transport.methods import method_named
+from livestream_server.transport.pipeline import Guards, Registry
+from livestream_server.transport.server import GrpcServer
+from tests.promises.calls import code_of, until
+from tests.support.world import settings_for
+
+ECHO, TELL = "/test.Service/Echo", "/test.Service/Tell"
+OPTIONS = (("grpc.http2.bdp_probe", 0),)  # a client that does not widen its window for those who do not read
+READERS = 40  # more than the 32 threads that an executor has at most
+
+
+def settings_of(engine: str) -> Any:
+    return settings_for("mongodb://127.0.0.1:1", "none", Path("none"), engine=engine, reflection=False)
+
+
+@asynccontextmanager
+async def serving(
+    engine: str, handlers: Mapping[str, Any], address: str = "127.0.0.1:0"
+) -> AsyncIterator[tuple[GrpcServer, grpc.aio.Channel]]:
+    """A server with these handlers, and a channel to it."""
+    server = GrpcServer(handlers, settings_of(engine))
+    port = server.listen(address)
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", OPTIONS) as channel:
+            yield server, channel
+    finally:
+        await server.stop()
+
+
+def registered(seconds: list[float]) -> Mapping[str, Any]:
+    """The pipeline's handlers of a service that answers at once; `seconds` gets the time of each call."""
+
+    class Room(LiveStreamServiceServicer):
+        async def GetStream(self, request: GetStreamRequest, context: Any) -> GetStreamResponse:
+            return GetStreamResponse()
+
+    async def authenticate(_authorization: str) -> Caller:
+        return Caller("a" * 24, frozenset())
+
+    @contextlib.contextmanager
+    def deadline(left: float) -> Any:
+        seconds.append(left)
+        yield
+
+    limits = {"max_in_flight": 4, "max_deadline": 300.0, "max_streams": 2, "slow_seconds": 0.5}
+    registry = Registry(Guards(authenticate, lambda _error: None, deadline, **limits))
+    add_LiveStreamServiceServicer_to_server(Room(), registry)  # type: ignore[arg-type]
+    return registry.handlers
+
+
+def get(channel: grpc.aio.Channel, **options: Any) -> Any:
+    request = GetStreamRequest(live_stream_id="b" * 24)
+    return LiveStreamServiceStub(channel).GetStream(request, metadata=(("authorization", "Bearer good"),), **options)
+
+
+async def echo(request: bytes, _context: Any) -> bytes:
+    return request
+
+
+async def test_a_call_without_a_deadline_has_the_usual_time_of_its_method(engine: str) -> None:
+    """For "no deadline" one engine says None, the other a number: taken at its word, calls would last far longer."""
+    seconds: list[float] = []
+    async with serving(engine, registered(seconds)) as (_, channel):
+        await get(channel)
+        await get(channel, timeout=200)
+    usual = method_named("livestream.v1.LiveStreamService", "GetStream").timeout
+    assert seconds[0] == usual
+    assert usual < seconds[1] <= 201
+
+
+async def test_a_caller_is_logged_by_one_address_on_any_interface(engine: str) -> None:
+    """A socket for both families names an IPv4 caller in IPv6; whoever searches the log for an address must find it."""
+    with capture_logs() as logs:
+        async with serving(engine, registered([]), "[::]:0") as (_, channel):
+            await get(channel)
+    assert [each["peer"] for each in logs if each["event"] == "call"] == ["127.0.0.1"]
+
+
+async def test_readers_who_do_not_read_take_no_threads(engine: str) -> None:
+    """Else a handful of them would stop whatever needs a thread: name lookups, pictures, other watchers."""
+    stuck, over = 0, asyncio.Event()
+
+    async def tell(_request: bytes, context: Any) -> None:
+        nonlocal stuck
+        try:
+            while True:
+                async with asyncio.timeout(0.5):
+                    await context.write(bytes(65_536))
+        except TimeoutError:
+            stuck += 1
+            await over.wait()
+
+    async with serving(engine, {TELL: grpc.unary_stream_rpc_method_handler(tell)}) as (_, channel):
+        calls = [channel.unary_stream(TELL)(b"") for _ in range(READERS)]
+        await asyncio.gather(*(each.read() for each in calls))
+        await until(lambda: stuck == READERS)
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "a thread"), 10) == "a thread"
+        for each in calls:
+            each.cancel()
+        over.set()
+
+
+async def test_what_is_written_while_a_reader_pauses_arrives_whole_and_in_order(engine: str) -> None:
+    """Waiting for a reader must neither lose nor repeat an answer."""
+
+    async def tell(_request: bytes, context: Any) -> None:
+        for number in range(300):
+            await context.write(number.to_bytes(2) * 32_768)
+
+    async with serving(engine, {TELL: grpc.unary_stream_rpc_method_handler(tell)}) as (_, channel):
+        answers = aiter(channel.unary_stream(TELL)(b""))
+        first = await anext(answers)
+        await asyncio.sleep(0.3)  # long enough for the server to have filled all that lies between
+        rest = [each async for each in answers]
+    assert [int.from_bytes(each[:2]) for each in (first, *rest)] == list(range(300))
+    assert {len(each) for each in rest} == {65_536}
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
+async def test_a_message_beyond_the_limit_is_refused(engine: str, compression: grpc.Compression) -> None:
+    """The limit holds for what a message is, not for how it travels."""
+    async with serving(engine, {ECHO: grpc.unary_unary_rpc_method_handler(echo)}) as (_, channel):
+        call = channel.unary_unary(ECHO)
+        assert len(await call(bytes(1_000_000), compression=compression)) == 1_000_000
+        assert await code_of(call(bytes(7_000_000), compression=compression)) is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def test_metadata_beyond_the_limit_is_refused(engine: str) -> None:
+    """The code is the engine's own, so `docs/deployment.md` has both."""
+    wanted = {"grpcio": grpc.StatusCode.RESOURCE_EXHAUSTED, "native": grpc.StatusCode.UNKNOWN}[engine]
+    async with serving(engine, {ECHO: grpc.unary_unary_rpc_method_handler(echo)}) as (_, channel):
+        call = channel.unary_unary(ECHO)
+        assert await code_of(call(b"", metadata=(("x-long", "x" * 20_000),))) is wanted
+        assert await call(b"others", metadata=(("x-long", "x" * 6_000),)) == b"others"
+
+
+async def test_a_stop_finishes_what_is_in_flight_and_refuses_what_comes(engine: str) -> None:
+    """Callers whose work was taken get it; others are told by a code upon which they go elsewhere."""
+    taken, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(request: bytes, _context: Any) -> bytes:
+        taken.set()
+        await go_on.wait()
+        return request
+
+    async with serving(engine, {ECHO: grpc.unary_unary_rpc_method_handler(wait)}) as (server, channel):
+        in_flight = asyncio.ensure_future(code_of(channel.unary_unary(ECHO)(b"")))
+        await taken.wait()
+
+        async def refused() -> bool:
+            return await code_of(channel.unary_unary(ECHO)(b"", timeout=1)) is grpc.StatusCode.UNAVAILABLE
+
+        stopping = asyncio.create_task(server.stop())
+        await until(refused)
+        go_on.set()
+        assert await in_flight is grpc.StatusCode.OK
+        await stopping
+
+
+async def test_an_engine_that_is_not_installed_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The extra is optional; who asks for it without it must read what to do."""
+    monkeypatch.delitem(sys.modules, "livestream_server.transport.native", raising=False)
+    monkeypatch.setitem(sys.modules, "pygrpc_native", None)
+    with pytest.raises(UnusableSetting, match=r"LIVESTREAM_ENGINE: native needs pip install 'livestream\[fast\]'"):
+        bare_server(settings_of("native"), reuse_port=False)
