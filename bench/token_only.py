@@ -27,6 +27,7 @@ from livestream_server.auth.jwt import Authenticator
 from livestream_server.mongo import failures
 from livestream_server.settings import Settings
 from livestream_server.streams.model import Chair, Role, Stream
+from livestream_server.streams.seats import Occupant
 from livestream_server.streams.service import LiveStreamRoom
 from livestream_server.streams.store import from_document
 from livestream_server.tokens.agora import token_issuer
@@ -60,20 +61,30 @@ class People:
 class Seats:
     """A seat for everyone, everywhere."""
 
+    async def take(self, stream: Stream, who: Occupant, now: datetime) -> Chair:
+        return await self.keep(stream, who.user, now)
+
     async def keep(self, _stream: Stream, user: str, _now: datetime) -> Chair:
         return Chair(Role.AUDIENCE, int(user[-8:], 16) + 1)
 
 
+class Pictures:
+    """The default picture."""
+
+    def url(self, _key: str | None) -> str:
+        return "https://media.example.com/thumbnails/default.webp"
+
+
 async def serve(settings: Settings, grpc_port: int, http_port: int) -> None:
     """Serve until SIGTERM."""
-    registry = await _registry(settings)
+    wrapped = await registry(settings)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    grpc_server = GrpcServer(registry.handlers, settings)
+    grpc_server = GrpcServer(wrapped.handlers, settings)
     grpc_server.listen(f"127.0.0.1:{grpc_port}")
     await grpc_server.start()
     gateway = GatewaySettings()
-    app = create_app(LocalInvoker(registry.handlers), settings=gateway, ready=lambda: True, media_directory=None)
+    app = create_app(LocalInvoker(wrapped.handlers), settings=gateway, ready=lambda: True, media_directory=None)
     http_server = HttpServer(Guard(app, gateway), listen("127.0.0.1", http_port, reuse_port=False), gateway)
     await http_server.start()
     await stop.wait()
@@ -81,10 +92,11 @@ async def serve(settings: Settings, grpc_port: int, http_port: int) -> None:
     await grpc_server.stop()
 
 
-async def _registry(settings: Settings) -> Registry:
+async def registry(settings: Settings) -> Registry:
+    """The service's wrapped handlers, with everything real but the stores."""
     auth = Authenticator(settings.jwt)
     await auth.start()
-    registry = Registry(
+    wrapped = Registry(
         Guards(
             authenticate=auth.authenticate,
             explain=failures.as_service_error,
@@ -95,19 +107,19 @@ async def _registry(settings: Settings) -> Registry:
             slow_seconds=settings.slow_watcher_seconds,
         )
     )
-    nothing = cast("Any", None)  # what RenewTokens of a free stream without bans never asks
+    nothing = cast("Any", None)  # what a free stream without bans never asks
     room = LiveStreamRoom(
         streams=cast("Any", Streams()),
         seats=cast("Any", Seats()),
         people=cast("Any", People()),
         access=nothing,
         bans=nothing,
-        thumbnails=nothing,
+        thumbnails=cast("Any", Pictures()),
         tokens=token_issuer(settings.agora),
         clock=utc_now,
     )
-    add_LiveStreamServiceServicer_to_server(room, cast("Any", registry))
-    return registry
+    add_LiveStreamServiceServicer_to_server(room, cast("Any", wrapped))
+    return wrapped
 
 
 def main() -> None:

@@ -12,7 +12,12 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 
 from livestream.v1.access_service_pb2 import GrantAccessRequest
 from livestream.v1.live_stream_pb2 import ROLE_AUDIENCE, ROLE_HOST, Role
-from livestream.v1.live_stream_service_pb2 import CreateStreamRequest, GetStreamRequest, JoinStreamRequest
+from livestream.v1.live_stream_service_pb2 import (
+    CreateStreamRequest,
+    GetStreamRequest,
+    JoinStreamRequest,
+    RenewTokensRequest,
+)
 from livestream.v1.moderation_service_pb2 import CreateBanRequest
 from livestream.v1.moderation_service_pb2_grpc import ModerationServiceStub
 from tests.support.world import IDS, World, metadata, open_world, put_person, settings_for
@@ -91,6 +96,10 @@ async def test_each_call_sends_as_few_commands_as_promised(world: World, countin
 
     await join(world, "john", stream_id, ROLE_AUDIENCE)
     assert counting.taken() == {"find streams": 1}
+
+    for who in ("ayse", "john"):
+        await world.streams.RenewTokens(RenewTokensRequest(live_stream_id=stream_id), metadata=metadata(who))
+        assert counting.taken() == {"find streams": 1}
 
 
 async def test_people_are_read_in_one_batch(
