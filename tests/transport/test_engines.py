@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ from tests.support.world import settings_for
 
 ECHO, TELL = "/test.Service/Echo", "/test.Service/Tell"
 OPTIONS = (("grpc.http2.bdp_probe", 0),)  # a client that does not widen its window for those who do not read
+CALLERS = 20
 READERS = 40  # more than the 32 threads that an executor has at most
 
 
@@ -179,6 +181,39 @@ async def test_a_stop_finishes_what_is_in_flight_and_refuses_what_comes(engine: 
         go_on.set()
         assert await in_flight is grpc.StatusCode.OK
         await stopping
+
+
+async def codes_at_the_end(engine: str) -> Counter[grpc.StatusCode]:
+    """How calls end whose answers are the last that a stopping server gives."""
+    taken, all_taken, go_on = 0, asyncio.Event(), asyncio.Event()
+
+    async def wait(request: bytes, _context: Any) -> bytes:
+        nonlocal taken
+        taken += 1
+        if taken == CALLERS:
+            all_taken.set()
+        await go_on.wait()
+        return request
+
+    server = GrpcServer({ECHO: grpc.unary_unary_rpc_method_handler(wait)}, settings_of(engine))
+    # A channel with threads of its own: one on this loop may lose to the server's end by itself, on grpcio too.
+    with grpc.insecure_channel(f"127.0.0.1:{server.listen('127.0.0.1:0')}") as channel:
+        await server.start()
+        calls = [channel.unary_unary(ECHO).future(bytes(1000), timeout=20) for _ in range(CALLERS)]
+        await all_taken.wait()
+        stopping = asyncio.create_task(server.stop())
+        await asyncio.sleep(0)
+        go_on.set()
+        await stopping
+        return Counter([await asyncio.to_thread(each.code) for each in calls])
+
+
+async def test_what_is_answered_last_still_arrives(engine: str) -> None:
+    """The last answers and the end of the connection are a moment apart: callers must not get the end alone."""
+    ended = Counter[grpc.StatusCode]()
+    for _ in range(10):
+        ended += await codes_at_the_end(engine)
+    assert ended == {grpc.StatusCode.OK: 10 * CALLERS}
 
 
 async def test_an_engine_that_is_not_installed_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

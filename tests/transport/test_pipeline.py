@@ -277,7 +277,7 @@ async def test_the_callers_own_deadline_is_kept(rig: Rig) -> None:
 
     rig.room.do = do
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await rig.get(timeout=0.05)
+        await rig.get(timeout=0.3)
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
     await asyncio.wait_for(ended.wait(), 5)
 
