@@ -258,6 +258,13 @@ async def test_too_many_calls_are_refused_at_once(rig: Rig) -> None:
     await rig.get()
 
 
+async def test_a_burst_of_calls_is_judged_by_us(rig: Rig) -> None:
+    """gRPC's own queue would refuse a crowd that reconnects with CANCELLED, without a reason and for good."""
+    rig.room.do = asyncio.Event().wait
+    calls = [asyncio.ensure_future(failure(rig.get(timeout=60))) for _ in range(2_000)]
+    assert {each.reason for each in await asyncio.gather(*calls)} == {"OVERLOADED", "DEADLINE_EXCEEDED"}
+
+
 async def test_a_call_without_end_is_ended_by_the_servers_deadline(rig: Rig) -> None:
     """A caller that sets no deadline does not hold a place for ever."""
     rig.room.do = asyncio.Event().wait
