@@ -4,7 +4,7 @@ import ctypes
 import gc
 import sys
 
-GARBAGE_THRESHOLDS = 20_000, 20, 20
+GARBAGE_THRESHOLDS = 10_000, 20, 20
 
 # glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_ARENA_MAX = -1, -8

@@ -8,7 +8,7 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from operator import attrgetter
 from typing import Any
 
@@ -26,7 +26,7 @@ _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - UTC by definition; a zone would 
 _LARGE = 20
 """Fields of a message from which on it pays to remember its JSON. A stream is shown to thousands who join it."""
 
-_REMEMBERED = 1024  # messages of one type, of about 2 KB each
+_REMEMBERED = 512  # messages of one type, of about 3 KB each
 
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 
@@ -95,21 +95,26 @@ class _Compiler:
 
     def _single(self, field: FieldDescriptor, *, whole: bool) -> Render | None:
         if field.message_type:
-            render = self.message(field.message_type)
-            large = whole and len(field.message_type.fields) >= _LARGE
-            return _remembering(field.message_type, render) if large else render
+            if whole and len(field.message_type.fields) >= _LARGE:
+                return _remembering(field.message_type)
+            return self.message(field.message_type)
         if field.enum_type:
             return {number: name for name, number in public_values(field.enum_type).items()}.get
         return _base64 if field.type == FieldDescriptor.TYPE_BYTES else None
 
 
-def _remembering(message: Descriptor, render: Render) -> Render:
-    """Render like `render`, once for all messages of the same bytes: finding its JSON takes a tenth of making it."""
+@cache
+def _remembering(message: Descriptor) -> Render:
+    """Render like a compiler, once for all messages of the same bytes: finding the JSON takes a tenth of making it.
+
+    All routes share what is remembered of a type.
+    """
     parse = GetMessageClass(message).FromString
+    compiled = cache(lambda: _Compiler().message(message))  # at its first use: it may contain its own kind
 
     @lru_cache(_REMEMBERED)
     def rendered(encoded: bytes) -> orjson.Fragment:
-        return orjson.Fragment(orjson.dumps(render(parse(encoded))))
+        return orjson.Fragment(orjson.dumps(compiled()(parse(encoded))))
 
     return lambda value: rendered(value.SerializeToString())
 

@@ -6,7 +6,7 @@ from livestream_server.remembered import Remembered
 MAX_SECONDS = 60.0
 """How long a token may go on working after its key was withdrawn."""
 
-MAX_ENTRIES = 10_000
+MAX_ENTRIES = 5_000
 """A few MB at most."""
 
 

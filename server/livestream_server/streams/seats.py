@@ -30,7 +30,7 @@ INDEXES = [
 ]
 MAX_VISITS = 100  # of one person to one stream; the oldest are forgotten
 
-CACHE_SIZE = 30_000  # seats, of about 250 bytes each
+CACHE_SIZE = 20_000  # seats, of about 250 bytes each
 SEEN_EVERY = timedelta(minutes=1)
 DUPLICATE_KEY = 11000  # MongoDB's code
 

@@ -53,7 +53,7 @@ INDEXES = [
         partialFilterExpression={"reminders": {"$type": "objectId"}},
     ),
 ]
-REMEMBERED = 4096  # streams, of about 2 KB each
+REMEMBERED = 2048  # streams, of about 2 KB each
 SEEN_EVERY = timedelta(minutes=1)
 DEPARTURES = timedelta(minutes=1)
 

@@ -20,7 +20,7 @@ ROLES = {each: pb.Role.Value(f"ROLE_{each.name}") for each in Role}
 _OWNER = pb.ReplayAccess(status=pb.REPLAY_STATUS_OWNER)
 _UNAVAILABLE = pb.ReplayAccess(status=pb.REPLAY_STATUS_UNAVAILABLE)
 
-REMEMBERED = 2048  # streams, of about 2 KB each, encoded: as messages they would take three times the memory
+REMEMBERED = 1024  # streams, of about 2 KB each, encoded: as messages they would take three times the memory
 
 
 class Thumbnails(Protocol):

@@ -7,7 +7,6 @@ from itertools import groupby
 import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from livestream_server.settings import Settings
 from livestream_server.transport.certificates import server_credentials
@@ -37,6 +36,8 @@ class GrpcServer:
 
     def _add_reflection(self) -> None:
         """Both versions: the package serves v1alpha only (grpc/grpc#38576), and v1 differs in nothing but its name."""
+        from grpc_reflection.v1alpha import reflection, reflection_pb2  # noqa: PLC0415 - 3 MiB, for those who want it
+
         names = [*self._services, health.SERVICE_NAME, *_REFLECTION]
         handler = grpc.stream_stream_rpc_method_handler(
             reflection.aio.ReflectionServicer(names).ServerReflectionInfo,
