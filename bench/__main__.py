@@ -41,6 +41,9 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="livestream-bench-") as place, pinned(cores[-1]):
             bench = Bench(Path(place), cores[0], cores[-1], options.rounds, options.seconds)
+            if options.pieces:
+                bench.on_the_stub(catalogue.pieces())
+                return 0
             rows = bench.on_the_stub(catalogue.chosen(catalogue.plans(population.NEWCOMERS), options.rows))
             print(
                 f"\n{goals.judged(rows, missing=False)}\n\n{goals.with_the_write(rows)}\n{goals.memory(rows)}",
@@ -59,6 +62,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="2 rounds of a few rows, in less than a minute")
+    parser.add_argument("--pieces", action="store_true", help="what each of the pieces that make it fast gains")
     parser.add_argument("--rows", metavar="REGEX", help="only rows whose names match, e.g. 'again, (gRPC|HTTP)'")
     parser.add_argument("--rounds", type=int, help=f"alternating (default: {ROUNDS}; fewer are not written down)")
     parser.add_argument("--seconds", type=float, default=1.0, help="per row and round (default: 1)")

@@ -10,6 +10,7 @@ from bench import calls, http1, http2, http_calls
 from bench.load import Call, Shape
 from bench.rounds import FEW_CALLS, WARM_UP_CALLS, Row
 from bench.servers import Server
+from bench.without import PIECES
 
 GRPC = Shape(http2.Connection, connections=8, width=4)
 HTTP = Shape(http1.Connection, connections=32, width=1)
@@ -94,6 +95,16 @@ def plans(newcomers: int) -> list[Plan]:
 
 def _ours(call: str, over: str, server: str, shape: Shape, made: Callable[[], Iterator[Call]]) -> Plan:
     return Plan(call, over, server, shape, made, FEW_CALLS if call == FIRST else WARM_UP_CALLS)
+
+
+def pieces() -> list[Plan]:
+    """The whole service on the native engine, and without one of its pieces each: what each of them gains."""
+    servers = {"the whole": "service on native"} | {f"without {each}": f"service without {each}" for each in PIECES}
+    return [
+        Plan(AGAIN, f"{over}, {what}", server, shape, made)
+        for over, shape, made in (("gRPC on native", GRPC, calls.join_again), ("HTTP", HTTP, http_calls.join_again))
+        for what, server in servers.items()
+    ]
 
 
 def chosen(all_plans: Sequence[Plan], pattern: str) -> list[Plan]:

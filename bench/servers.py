@@ -6,11 +6,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from bench import population
 from bench.processes import Program, free_port, running
+from bench.without import PIECES
 
 _UVICORN = ("-m", "uvicorn", "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning")
 _GUNICORN = ("-m", "gunicorn", "--workers", "2", "--no-control-socket")
@@ -45,6 +47,7 @@ class Servers:
             "service": self._service,
             "service on native": lambda: self._service("native"),
             "split": self._split,
+            **{f"service without {piece}": partial(self._service, "native", piece) for piece in PIECES},
             "token only": self._token_only,
             "token only on native": lambda: self._token_only("native"),
             "raw ASGI": self._raw_asgi,
@@ -64,11 +67,12 @@ class Servers:
         program = self._python("bench.floor")
         return Server((program,), grpc_port=program.printed_port())
 
-    def _service(self, engine: str = "grpcio") -> Server:
-        """`livestream-server serve`, with both listeners."""
+    def _service(self, engine: str = "grpcio", without: str = "") -> Server:
+        """`livestream-server serve`, with both listeners; perhaps with one of the PIECES taken out."""
         grpc_port, http_port = free_port(), free_port()
         addresses = ("--grpc", f"127.0.0.1:{grpc_port}", "--http", f"127.0.0.1:{http_port}")
-        program = self._python("livestream_run", "serve", *addresses, **self._environment(engine))
+        module = ["bench.without", without] if without else ["livestream_run"]
+        program = self._python(*module, "serve", *addresses, **self._environment(engine))
         program.wait_until_ready(http_port)
         return Server((program,), grpc_port, http_port)
 

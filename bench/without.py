@@ -1,0 +1,92 @@
+"""The service with one of the pieces that make it fast taken out: `python -m bench.without PIECE serve ...`.
+
+So that what each of them gains can be measured beside the whole, in one run: `python -m bench --pieces`.
+"""
+
+import sys
+import zlib
+from collections.abc import Callable, Mapping
+from random import SystemRandom
+from typing import Any
+
+from livestream_agora import access_token2
+from livestream_gateway import exchange
+from livestream_gateway.dialect import render
+from livestream_run import __main__ as program
+from livestream_run import logs, memory
+from livestream_server.auth import verified
+from livestream_server.mongo.together import Together
+from livestream_server.people.store import People
+from livestream_server.streams import store, view
+from livestream_server.tokens import agora
+from livestream_server.transport import call
+
+
+def _shared_commands() -> None:
+    async def ask(self: Together[Any, Any], item: Any) -> Any:
+        (answer,) = await self._command([item])
+        return answer
+
+    Together.ask = ask  # type: ignore[method-assign]
+
+
+def _unchanged_streams() -> None:
+    store.REMEMBERED = view.REMEMBERED = 0
+
+
+def _remembered_json() -> None:
+    render._REMEMBERED = 0
+
+
+def _remembered_people() -> None:
+    whole = People.__init__
+
+    def forgetting(self: People, database: Any, **_: Any) -> None:
+        whole(self, database, cache_seconds=0)
+
+    People.__init__ = forgetting  # type: ignore[method-assign, assignment]
+
+
+def _verified_tokens() -> None:
+    verified.MAX_SECONDS = 0
+
+
+def _stored_tokens() -> None:
+    access_token2._stored = zlib.compress
+
+
+def _lines_together() -> None:
+    logs._Lines.info = logs._Lines.warning  # type: ignore[method-assign]
+
+
+def _own_randomness() -> None:
+    system = SystemRandom()
+    call.getrandbits = exchange.getrandbits = system.getrandbits
+    agora.randint = system.randint
+
+
+def _rare_collections() -> None:
+    memory.collect_rarely = lambda: None
+
+
+PIECES: Mapping[str, Callable[[], None]] = {
+    "shared commands": _shared_commands,
+    "unchanged streams": _unchanged_streams,
+    "remembered JSON": _remembered_json,
+    "remembered people": _remembered_people,
+    "verified tokens": _verified_tokens,
+    "stored tokens": _stored_tokens,
+    "lines together": _lines_together,
+    "own randomness": _own_randomness,
+    "rare collections": _rare_collections,
+}
+
+
+def main() -> int:
+    piece = sys.argv.pop(1)
+    PIECES[piece]()
+    return program.main()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
