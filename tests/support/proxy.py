@@ -81,7 +81,7 @@ class FaultProxy:
         link.add_done_callback(self._links.discard)
         try:
             there = await asyncio.open_connection(*self._target)
-        except OSError:
+        except (OSError, asyncio.CancelledError):  # `reset` may come while this one is still connecting
             _cut(writer)
             return
         doomed: set[int] = set()
