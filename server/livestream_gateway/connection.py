@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from livestream_gateway.envelope import Answer, Refusal
+from livestream_gateway.guard import ALLOW
 from livestream_gateway.settings import GatewaySettings
 
 MAX_TARGET_BYTES = 8 * 1024
@@ -154,6 +155,8 @@ class Connection(HttpToolsProtocol):
         # Else it is a trailer. Nobody would check it, so it does not join the headers (RFC 9110, 6.5.1).
 
     def on_headers_complete(self) -> None:
+        if self.parser.get_method() == b"CONNECT":  # the parser takes it for an upgrade, whatever its headers say
+            raise Refusal(405, headers=(ALLOW,))
         if len(self.url) > MAX_TARGET_BYTES:
             raise Refusal(414, f"the path and query must be at most {MAX_TARGET_BYTES} bytes")
         if self.url[:1] != b"/" or b"#" in self.url:

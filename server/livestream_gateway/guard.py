@@ -14,6 +14,7 @@ from livestream_gateway.exchange import RequestHeaders, respond
 from livestream_gateway.settings import GatewaySettings
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+ALLOW = (b"allow", ", ".join(METHODS).encode())
 _CLOSE = (b"connection", b"close")
 
 # RFC 9110, 7.2: uri-host [ ":" port ]. Underscores are no host name's, but the names of containers have them.
@@ -59,7 +60,7 @@ class Guard:
 
     def _check(self, scope: Scope) -> None:
         if scope["method"] not in METHODS:
-            raise Refusal(405, headers=(_CLOSE, (b"allow", ", ".join(METHODS).encode())))
+            raise Refusal(405, headers=(_CLOSE, ALLOW))
         if not _PATH.fullmatch(scope["raw_path"]) or "\ufffd" in scope["path"]:  # U+FFFD: it was not UTF-8
             raise _refusal("the path must be plain: no control characters, dot segments, or encoded slashes")
         hosts = codings = 0

@@ -225,7 +225,7 @@ ATTACKS = {
     "absolute form": request(line=b"GET http://localhost/ok HTTP/1.1"),
     "absolute form of another host": request(line=b"GET http://evil/ok HTTP/1.1"),
     "absolute form without a path": request(line=b"GET http://evil HTTP/1.1"),
-    "authority form": request(line=b"CONNECT localhost:443 HTTP/1.1"),
+    "authority form": request(line=b"GET localhost:443 HTTP/1.1"),
     "asterisk form": request(line=b"OPTIONS * HTTP/1.1"),
     "an unknown method": request(line=b"FETCH /ok HTTP/1.1"),
     "a lower-case method": request(line=b"get /ok HTTP/1.1"),
@@ -298,6 +298,27 @@ async def test_a_method_that_no_api_has_is_refused_with_those_that_are_allowed(r
     answer = await (await running.peer()).ask(request(line=f"{method} /ok HTTP/1.1".encode()))
     refused(answer, 405)
     assert "GET" in answer.headers["allow"]
+
+
+CONNECTS = [
+    request(line=b"CONNECT / HTTP/1.1"),
+    request(line=b"CONNECT /ok HTTP/1.1"),
+    request(line=b"CONNECT / HTTP/1.0", host=b""),
+    request(line=b"CONNECT localhost:443 HTTP/1.1"),
+    request(b"Connection: upgrade", b"Upgrade: websocket", line=b"CONNECT /ok HTTP/1.1"),
+    request(b"Content-Length: 5", line=b"CONNECT /ok HTTP/1.1", body=b"12345"),
+]
+
+
+@pytest.mark.parametrize("attack", CONNECTS)
+async def test_a_tunnel_is_refused_and_the_connection_closed(running: Running, attack: bytes) -> None:
+    """The parser takes every CONNECT for an upgrade; read again as if it were none, it would be read for ever."""
+    peer = await running.peer()
+    answer = await peer.ask(attack)
+    refused(answer, 405)
+    assert "CONNECT" not in answer.headers["allow"]
+    assert await peer.closed() == b""
+    assert (await (await running.peer()).ask(GOOD)).status == 200
 
 
 async def test_a_connection_is_kept_for_the_next_request(running: Running) -> None:
