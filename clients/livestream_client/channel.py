@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import grpc
 
-from livestream_client.contract import channel_config, timeouts
+from livestream_client.contract import channel_config, connections_per_address, timeouts
 from livestream_client.errors import error_of
 
 Request = TypeVar("Request")
@@ -54,18 +54,29 @@ def open_channel(target: str, *, token: Token | None = None, tls: TlsFiles | Non
     `target` is a gRPC name: `dns:///livestream:50051` balances over all addresses of that name.
     """
     options = (
-        ("grpc.service_config", channel_config(always_with_key=True)),
+        *channel_options(target, always_with_key=True),
         ("grpc.enable_retries", 1),
         # Finds out within 70 seconds that the other side is gone; the service allows a ping every 30.
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 10_000),
-        *authority(target),
     )
     manners = _Manners(token)
     interceptors = (_Unary(manners), _Stream(manners))
     if tls is None:
         return grpc.aio.insecure_channel(target, options, interceptors=interceptors)
     return grpc.aio.secure_channel(target, tls.credentials(), options, interceptors=interceptors)
+
+
+def channel_options(target: str, *, always_with_key: bool = False) -> Sequence[tuple[str, str | int]]:
+    """What every channel to the service needs: balancing, retries, and further connections when one is full.
+
+    The service takes 100 streams per connection. `always_with_key` is explained at `channel_config`.
+    """
+    return (
+        ("grpc.service_config", channel_config(always_with_key=always_with_key)),
+        ("grpc.max_connections_per_subchannel_cap", connections_per_address()),  # gRPC's own is 10, whatever is asked
+        *authority(target),
+    )
 
 
 def authority(target: str) -> Sequence[tuple[str, str]]:

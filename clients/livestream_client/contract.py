@@ -39,6 +39,11 @@ def channel_config(*, always_with_key: bool = False) -> str:
     return json.dumps(config)
 
 
+def connections_per_address() -> int:
+    """How many connections a channel may open to one address when the streams of those before are taken (gRFC A105)."""
+    return int(_service_config()["connectionScaling"]["maxConnectionsPerSubchannel"])
+
+
 def _service_config() -> Any:
     return json.loads(_CONTRACT.joinpath("service_config.json").read_text())
 

@@ -10,8 +10,7 @@ import grpc
 import structlog
 from grpc import ChannelConnectivity
 
-from livestream_client.channel import TlsFiles, authority
-from livestream_client.contract import channel_config
+from livestream_client.channel import TlsFiles, channel_options
 from livestream_gateway.app import create_app
 from livestream_gateway.docs.app import docs_routes
 from livestream_gateway.guard import Guard
@@ -94,7 +93,7 @@ async def serve_gateway(
 ) -> None:
     """A gateway without a service: every call goes to `target` over one channel. Serves until SIGTERM or SIGINT."""
     stop = _stop_on_signals()
-    options = (("grpc.service_config", channel_config()), *authority(target))
+    options = channel_options(target)
     async with (
         grpc.aio.secure_channel(target, tls.credentials(), options)
         if tls

@@ -19,18 +19,20 @@ from livestream.v1.live_stream_service_pb2_grpc import (
     LiveStreamServiceStub,
     add_LiveStreamServiceServicer_to_server,
 )
+from livestream_client.channel import channel_options, open_channel
 from livestream_server.auth.caller import Caller
 from livestream_server.errors import UnusableSetting
-from livestream_server.transport.engine import bare_server
+from livestream_server.transport.engine import STREAMS_PER_CONNECTION, bare_server
 from livestream_server.transport.methods import method_named
 from livestream_server.transport.pipeline import Guards, Registry
 from livestream_server.transport.server import GrpcServer
 from tests.promises.calls import code_of, until
-from tests.support.world import settings_for
+from tests.support.world import free_port, settings_for
 
 ECHO, TELL = "/test.Service/Echo", "/test.Service/Tell"
 OPTIONS = (("grpc.http2.bdp_probe", 0),)  # a client that does not widen its window for those who do not read
 CALLERS = 20
+WATCHES = 250  # more than two connections hold
 READERS = 40  # more than the 32 threads that an executor has at most
 
 
@@ -158,6 +160,44 @@ async def test_metadata_beyond_the_limit_is_refused(engine: str) -> None:
         call = channel.unary_unary(ECHO)
         assert await code_of(call(b"", metadata=(("x-long", "x" * 20_000),))) is wanted
         assert await call(b"others", metadata=(("x-long", "x" * 6_000),)) == b"others"
+
+
+async def test_two_hundred_calls_at_once_on_one_channel_are_all_answered(engine: str) -> None:
+    """More than one connection takes: the rest must wait for their turn, and not be refused."""
+    ended = Counter[grpc.StatusCode]()
+    async with serving(engine, {ECHO: grpc.unary_unary_rpc_method_handler(echo)}) as (_, channel):
+        call = channel.unary_unary(ECHO)
+        for _ in range(10):
+            ended.update(await asyncio.gather(*(code_of(call(bytes(1000), timeout=20)) for _ in range(200))))
+    assert ended == {grpc.StatusCode.OK: 2000}
+
+
+@pytest.mark.parametrize("opened", [open_channel, lambda to: grpc.aio.insecure_channel(to, channel_options(to))])
+async def test_a_channel_full_of_watches_opens_another_connection(engine: str, opened: Any) -> None:
+    """An internal service, or a split gateway, holds thousands of watches; its calls must not wait for their ends."""
+    over, peers = asyncio.Event(), Counter[str]()
+
+    async def tell(request: bytes, context: Any) -> None:
+        peers[context.peer()] += 1
+        await context.write(request)
+        await over.wait()
+
+    handlers = {
+        TELL: grpc.unary_stream_rpc_method_handler(tell),
+        ECHO: grpc.unary_unary_rpc_method_handler(echo),
+    }
+    address = f"127.0.0.1:{free_port()}"
+    async with serving(engine, handlers, address) as (server, _), opened(address) as channel:
+        await server.set_ready(ready=True)  # the channel asks for health
+        watches = [channel.unary_stream(TELL)(b"told", timeout=60) for _ in range(WATCHES)]
+        told = [await anext(aiter(each)) for each in watches]
+        assert await channel.unary_unary(ECHO)(b"answered", timeout=20) == b"answered"
+        over.set()
+        for each in watches:
+            each.cancel()
+    assert told == [b"told"] * WATCHES
+    assert len(peers) > 2
+    assert max(peers.values()) <= STREAMS_PER_CONNECTION
 
 
 async def test_a_stop_finishes_what_is_in_flight_and_refuses_what_comes(engine: str) -> None:

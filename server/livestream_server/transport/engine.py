@@ -10,6 +10,10 @@ from livestream_server.errors import UnusableSetting
 from livestream_server.settings import Settings
 from livestream_server.transport.methods import LARGE_REQUEST_BYTES
 
+STREAMS_PER_CONNECTION = 100
+"""Calls and watches that one HTTP/2 connection may have open. A client keeps further ones until there is room, or opens
+another connection. A small number bounds what a rapid reset (CVE-2023-44487) costs."""
+
 # reference: github.com/grpc/grpc doc/keepalive.md, and `grpc/impl/channel_arg_names.h` for the rest.
 _OPTIONS = {
     "grpc.max_receive_message_length": LARGE_REQUEST_BYTES,
@@ -17,6 +21,7 @@ _OPTIONS = {
     "grpc.absolute_max_metadata_size": 16 * 1024,
     "grpc.keepalive_time_ms": 60_000,
     "grpc.keepalive_permit_without_calls": 1,
+    "grpc.max_concurrent_streams": STREAMS_PER_CONNECTION,
 }
 _GRPCIO_OPTIONS = {
     "grpc.server_handshake_timeout_ms": 5_000,
@@ -24,6 +29,9 @@ _GRPCIO_OPTIONS = {
     "grpc.max_connection_age_grace_ms": 60_000,
     "grpc.max_connection_idle_ms": 5 * 60_000,
     "grpc.http2.min_ping_interval_without_data_ms": 30_000,
+    # gRPC counts a stream until its memory is free, which is later than the client knows of its end. Without this room
+    # the client's next call, sent at once, would be refused with UNAVAILABLE.
+    "grpc.http2.max_deallocating_streams": STREAMS_PER_CONNECTION,
 }
 
 
@@ -32,14 +40,10 @@ def bare_server(settings: Settings, *, reuse_port: bool) -> grpc.aio.Server:
 
     Raises UnusableSetting if that engine is not installed.
     """
-    options = _OPTIONS | {
-        "grpc.so_reuseport": int(reuse_port),
-        # Bounds rapid resets. Above our own limit, because what HTTP/2 refuses reaches callers as UNAVAILABLE.
-        "grpc.max_concurrent_streams": 2 * settings.max_in_flight + settings.max_watchers,
-    }
+    options = _OPTIONS | {"grpc.so_reuseport": int(reuse_port)}
     if settings.engine == "native":
         return _native(options)
-    # Backstops, likewise: our own limits answer with a reason and RetryInfo, and gRPC's queue, which by itself is
+    # Backstops: our own limits answer with a reason and RetryInfo, and gRPC's queue, which by itself is
     # shorter than a crowd of watchers that reconnect, refuses with CANCELLED.
     most = 4 * settings.max_in_flight + 2 * settings.max_watchers
     options |= {"grpc.server.max_pending_requests": most, "grpc.server.max_pending_requests_hard_limit": 2 * most}
