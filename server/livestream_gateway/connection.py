@@ -19,6 +19,7 @@ from uvicorn.server import ServerState
 
 from livestream_gateway.envelope import Answer, Refusal
 from livestream_gateway.guard import ALLOW
+from livestream_gateway.proxies import TrustedProxies
 from livestream_gateway.settings import GatewaySettings
 
 MAX_TARGET_BYTES = 8 * 1024
@@ -36,7 +37,7 @@ class ConnectionConfig(Config):
 
     def __init__(self, app: ASGIApp, settings: GatewaySettings) -> None:
         super().__init__(
-            app,
+            TrustedProxies(app, settings.trusted_proxies) if settings.trusted_proxies else app,
             http=Connection,
             ws="none",
             loop="none",
@@ -45,8 +46,7 @@ class ConnectionConfig(Config):
             log_config=None,
             access_log=False,
             server_header=False,
-            proxy_headers=bool(settings.trusted_proxies),
-            forwarded_allow_ips=list(settings.trusted_proxies),
+            proxy_headers=False,  # uvicorn's own takes text for an address, and knows no IPv4 in the form of IPv6
             timeout_keep_alive=ceil(settings.idle_timeout_seconds),
         )
         self.settings = settings

@@ -42,6 +42,8 @@ class GatewaySettings(BaseSettings):
     @field_validator("trusted_proxies")
     @classmethod
     def _proxies_are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for each in value:
-            ip_network(each)
+        try:
+            list(map(ip_network, value))
+        except ValueError:
+            raise ValueError("must be addresses or networks such as 10.0.0.0/8, without bits of a host") from None
         return value

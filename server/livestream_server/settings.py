@@ -7,6 +7,7 @@ repr, log line or traceback shows them.
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -151,8 +152,10 @@ class Settings(BaseSettings):
     people_cache_seconds: float = Field(5.0, ge=0, description="How long a person's card may be out of date.")
     image_workers: int = Field(1, ge=1, le=16, description="Pictures decoded at the same time per process.")
     image_queue: int = Field(8, ge=0, description="Pictures that may wait for a worker; more are refused at once.")
-    trust_forwarded_for: bool = Field(
-        False, description="Take the caller's address from `x-forwarded-for`, where only a trusted gateway connects."
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Addresses or networks whose `x-forwarded-for` is believed over gRPC, comma separated: proxies and"
+        " split gateways; none if absent.",
     )
     metrics_address: str | None = Field(
         None, pattern=r"^[\w.\[\]:-]*:\d+$", description="host:port that serves Prometheus metrics; off if absent."
@@ -167,6 +170,20 @@ class Settings(BaseSettings):
     agora: AgoraSettings = Field(default_factory=AgoraSettings)
     jwt: JwtSettings = Field(default_factory=JwtSettings)
     media: MediaSettings = Field(default_factory=MediaSettings)
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            list(map(ip_network, value))
+        except ValueError:
+            raise ValueError("must be addresses or networks such as 10.0.0.0/8, without bits of a host") from None
+        return value
 
     @model_validator(mode="after")
     def _can_work(self) -> Self:

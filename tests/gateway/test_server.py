@@ -615,11 +615,26 @@ async def test_two_sockets_may_share_a_port() -> None:
             listen("127.0.0.1", first.getsockname()[1], reuse_port=False)
 
 
-@pytest.mark.parametrize(("proxies", "client"), [((), "127.0.0.1"), (("127.0.0.0/8",), "203.0.113.7")])
-async def test_a_forwarded_address_is_believed_from_trusted_proxies_only(proxies: tuple[str, ...], client: str) -> None:
+@pytest.mark.parametrize(
+    ("proxies", "headers", "client"),
+    [
+        ((), ["198.51.100.1, 203.0.113.7"], "127.0.0.1"),
+        (("10.0.0.0/8",), ["203.0.113.7"], "127.0.0.1"),
+        (("127.0.0.0/8",), ["198.51.100.1, 203.0.113.7"], "203.0.113.7"),
+        (("127.0.0.1", "10.0.0.0/8"), ["198.51.100.1,203.0.113.7 , 10.1.2.3"], "203.0.113.7"),
+        (("127.0.0.0/8",), ["198.51.100.1", "203.0.113.7"], "203.0.113.7"),
+        (("127.0.0.0/8",), ["[2001:DB8::7]:443"], "2001:db8::7"),
+        (("127.0.0.0/8",), ["::ffff:203.0.113.7"], "203.0.113.7"),
+        (("127.0.0.0/8",), ["203.0.113.7, unknown"], "127.0.0.1"),
+        (("127.0.0.0/8",), [""], "127.0.0.1"),
+    ],
+)
+async def test_a_forwarded_address_is_believed_from_trusted_proxies_only(
+    proxies: tuple[str, ...], headers: list[str], client: str
+) -> None:
     """Anybody can write X-Forwarded-For; limits per address and audit lines rest on who really called."""
     async with serving(trusted_proxies=proxies) as running:
-        await (await running.peer()).ask(request(b"X-Forwarded-For: 198.51.100.1, 203.0.113.7"))
+        await (await running.peer()).ask(request(*(f"X-Forwarded-For: {each}".encode() for each in headers)))
         assert running.app.client == client
 
 

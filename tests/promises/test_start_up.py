@@ -75,6 +75,11 @@ CASES = {
     "pictures that cannot be written": Case({"MEDIA_DIRECTORY": f"/dev/null/{CANARY}"}, "MEDIA_DIRECTORY"),
     "a limit of nothing": Case({"LIVESTREAM_MAX_IN_FLIGHT": "0"}, "LIVESTREAM_MAX_IN_FLIGHT"),
     "a number that is none": Case({"LIVESTREAM_DRAIN_SECONDS": CANARY}, "LIVESTREAM_DRAIN_SECONDS"),
+    "a proxy that is no address": Case(
+        {"LIVESTREAM_TRUSTED_PROXIES": f"10.0.0.1,{CANARY}"}, "LIVESTREAM_TRUSTED_PROXIES"
+    ),
+    "a network with bits of a host": Case({"LIVESTREAM_TRUSTED_PROXIES": "10.0.0.1/8"}, "LIVESTREAM_TRUSTED_PROXIES"),
+    "a proxy of the gateway that is no address": Case({"GATEWAY_TRUSTED_PROXIES": CANARY}, "GATEWAY_TRUSTED_PROXIES"),
     "a busy port": Case({}, "{busy}", arguments=("--grpc", "{busy}")),
     "a busy port for HTTP": Case({}, "{busy}", arguments=("--http", "{busy}")),
     "a busy port for metrics": Case({"LIVESTREAM_METRICS_ADDRESS": "{busy}"}, "{busy}"),

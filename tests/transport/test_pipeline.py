@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from livestream.v1.people_service_pb2_grpc import (
 )
 from livestream_server.auth.caller import Caller
 from livestream_server.errors import Refused, ServiceError, Unauthenticated
-from livestream_server.transport.call import current_call, current_caller, peer_address
+from livestream_server.transport.call import begun, current_call, current_caller, peer_address
 from livestream_server.transport.pipeline import Guards, Registry
 from livestream_server.transport.server import GrpcServer
 from tests.support.failures import failure
@@ -97,7 +98,8 @@ async def rig(engine: str) -> AsyncIterator[Rig]:
         yield
 
     limits = {"max_in_flight": 4, "max_deadline": 0.5, "max_streams": 2, "slow_seconds": 0.5}
-    registry = Registry(Guards(authenticate, explain, deadline, **limits))
+    proxies = (ip_network("127.0.0.1"), ip_network("10.0.0.0/8"))
+    registry = Registry(Guards(authenticate, explain, deadline, trusted_proxies=proxies, **limits))
     room = Room()
     add_LiveStreamServiceServicer_to_server(room, registry)  # type: ignore[arg-type]
     add_PeopleServiceServicer_to_server(People(), registry)  # type: ignore[arg-type]
@@ -328,6 +330,7 @@ async def test_every_call_is_one_log_line(rig: Rig) -> None:
         ("ipv4:10.0.0.7:5123", "10.0.0.7"),
         ("ipv6:%5B::1%5D:5123", "::1"),
         ("ipv6:[fe80::1]:80", "fe80::1"),
+        ("ipv6:%5Bfe80::1%25eth0%5D:80", "fe80::1"),
         ("ipv6:[::ffff:10.0.0.7]:5123", "10.0.0.7"),
         ("unix:", ""),
         ("", ""),
@@ -336,6 +339,32 @@ async def test_every_call_is_one_log_line(rig: Rig) -> None:
 def test_the_peers_address_is_read_from_grpcs_text(peer: str, address: str) -> None:
     """The address is recorded with a join; its port says nothing."""
     assert peer_address(peer) == address
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "client"),
+    [
+        (["203.0.113.7"], "203.0.113.7"),
+        (["198.51.100.1, 203.0.113.7, 10.1.2.3"], "203.0.113.7"),
+        (["198.51.100.1", "203.0.113.7"], "203.0.113.7"),
+        (["198.51.100.1, [2001:DB8::7]:443"], "2001:db8::7"),
+        (["203.0.113.7, unknown, 10.1.2.3"], "10.1.2.3"),
+        (["unknown"], "127.0.0.1"),
+    ],
+)
+async def test_the_client_is_whom_trusted_proxies_name_last(rig: Rig, forwarded: list[str], client: str) -> None:
+    """Whatever a caller writes in front of the list would otherwise be who they are to limits and logs."""
+    entries = (("x-forwarded-for", each) for each in forwarded)
+    with capture_logs() as logs:
+        await rig.get(("authorization", "Bearer good"), *entries)
+    assert [each["peer"] for each in logs if each["event"] == "call"] == [client]
+
+
+def test_several_entries_of_the_metadata_are_one_list() -> None:
+    """gRPC's own library keeps the last alone, so no channel shows it; proxies and the other engine may send them."""
+    metadata = [("x-forwarded-for", each) for each in ("198.51.100.1", "203.0.113.7, 10.0.0.1", "10.1.2.3")]
+    call = begun(GET, metadata, "ipv4:10.0.0.7:5123", trusted_proxies=(ip_network("10.0.0.0/8"),))
+    assert call.peer == "203.0.113.7"
 
 
 async def test_health_knows_the_whole_server_and_each_service(rig: Rig) -> None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from random import getrandbits
 from typing import Protocol
+from urllib.parse import unquote
+
+from livestream_server.transport.forwarded import Network, client_address, parse_address
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
@@ -62,22 +65,22 @@ def current_caller() -> Caller:
     raise LookupError("an anonymous call has no caller")
 
 
-def begun(method: str, metadata: Metadata, peer: str, *, trust_forwarded_for: bool) -> Call:
+def begun(method: str, metadata: Metadata, peer: str, *, trusted_proxies: Sequence[Network]) -> Call:
     """A new call, the current one of this task and of the tasks that it starts.
 
-    `peer` is gRPC's text for where it came from; a proxy's word for that counts if `trust_forwarded_for`.
+    `peer` is gRPC's text for where it came from; `x-forwarded-for` counts as far as `trusted_proxies` have written it.
     """
-    authorization, request_id, forwarded = [], None, None
+    authorization, request_id, forwarded = [], None, []
     for key, value in metadata:
         if key == "authorization":
             authorization.append(value)
         elif key == "x-request-id":
             request_id = request_id or value
         elif key == "x-forwarded-for":
-            forwarded = forwarded or value
+            forwarded.append(value if isinstance(value, str) else "")
     address = peer_address(peer)
-    if trust_forwarded_for and isinstance(forwarded, str):
-        address = forwarded.partition(",")[0].strip()
+    if trusted_proxies and forwarded:
+        address = client_address(address, forwarded, trusted_proxies)
     call = Call(method, request_id_of(request_id), address, authorization)
     _current.set(call)
     return call
@@ -98,10 +101,8 @@ def request_id_of(given: str | bytes | None) -> str:
 def peer_address(peer: str) -> str:
     """The bare address in gRPC's peer text: `ipv4:10.0.0.7:5123` and `ipv6:%5B::1%5D:5123` lose scheme and port.
 
-    So does `ipv6:[::ffff:10.0.0.7]:5123`, which is pygrpc-native's name for the first.
+    So does `ipv6:[::ffff:10.0.0.7]:5123`, which is pygrpc-native's name for the first. Empty for any other peer.
     """
     scheme, _, rest = peer.partition(":")
-    if scheme not in ("ipv4", "ipv6"):
-        return ""
-    address = rest.rpartition(":")[0].replace("%5B", "").replace("%5D", "").strip("[]")
-    return address.removeprefix("::ffff:")
+    address = parse_address(unquote(rest)) if scheme in ("ipv4", "ipv6") else None
+    return "" if address is None else str(address)

@@ -26,6 +26,7 @@ from livestream_server.errors import (
 )
 from livestream_server.transport.call import Call, Caller, Metadata, begun
 from livestream_server.transport.deadlines import Deadlines
+from livestream_server.transport.forwarded import Network
 from livestream_server.transport.methods import Method, method_named
 from livestream_server.transport.observing import Observer
 from livestream_server.transport.open_streams import OpenStreams
@@ -58,7 +59,8 @@ class Guards:
     max_streams: int
     slow_seconds: float
     """How long a caller may take to read one answer of a stream."""
-    trust_forwarded_for: bool = False
+    trusted_proxies: Sequence[Network] = ()
+    """Whose `x-forwarded-for` is believed."""
 
 
 class Registry:
@@ -116,11 +118,11 @@ class _Pipeline:
 
     def _answering(self, endpoint: _Endpoint, run: Callable[[_Endpoint, bytes, Context, Call], Awaitable[Any]]) -> Any:
         """What gRPC calls; `run` gives the answer, or has written all answers of a stream when it returns."""
-        trusted = self._guards.trust_forwarded_for
+        trusted = self._guards.trusted_proxies
 
         async def answer(request: bytes, context: Context) -> Any:
             metadata = cast("Metadata", context.invocation_metadata() or ())
-            call = begun(endpoint.method.path, metadata, context.peer(), trust_forwarded_for=trusted)
+            call = begun(endpoint.method.path, metadata, context.peer(), trusted_proxies=trusted)
             since = endpoint.observer.started()
             code, reason, cause = grpc.StatusCode.CANCELLED, "", None
             failure: ServiceError | None = None
