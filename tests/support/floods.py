@@ -46,6 +46,16 @@ def resets(streams: Iterator[int]) -> bytes:
     return frame(HEADERS, END_HEADERS, stream, GET_STREAM) + frame(RST_STREAM, 0, stream, CANCEL.to_bytes(4))
 
 
+def resets_of_whole_calls(streams: Iterator[int]) -> bytes:
+    """A call that is there to its end, so that its handler may begin, and its cancellation."""
+    stream = next(streams)
+    return (
+        frame(HEADERS, END_HEADERS, stream, GET_STREAM)
+        + frame(DATA, END_STREAM, stream, bytes(5))
+        + frame(RST_STREAM, 0, stream, CANCEL.to_bytes(4))
+    )
+
+
 def pings(_streams: Iterator[int]) -> bytes:
     """The server must answer each."""
     return frame(PING, 0, 0, bytes(8))
@@ -76,7 +86,8 @@ def closed_windows(streams: Iterator[int]) -> bytes:
 
 
 KINDS: dict[str, Callable[[Iterator[int]], bytes]] = {
-    each.__name__: each for each in (resets, pings, settings, header_bombs, endless_headers, closed_windows)
+    each.__name__: each
+    for each in (resets, resets_of_whole_calls, pings, settings, header_bombs, endless_headers, closed_windows)
 }
 
 
