@@ -11,6 +11,8 @@ from typing import Protocol
 Metadata = Sequence[tuple[str, str | bytes]]
 
 REQUEST_ID_LENGTH = 64
+ADMISSION = ("x-admission", "check")
+"""Metadata with which a gateway asks whether the call would be let in, before it has read the request."""
 _VISIBLE = frozenset(string.ascii_letters + string.digits + string.punctuation)
 
 
@@ -39,6 +41,8 @@ class Call:
     peer: str
     authorization: Sequence[str | bytes]
     """The values of that entry of the metadata, of which there should be at most one."""
+    only_admission: bool = False
+    """Whether nothing is asked but if the call would be let in."""
     caller: Caller | None = None
     sent: int | None = None
     """Answers so far, if the method streams them."""
@@ -67,7 +71,7 @@ def begun(method: str, metadata: Metadata, peer: str, *, trust_forwarded_for: bo
 
     `peer` is gRPC's text for where it came from; a proxy's word for that counts if `trust_forwarded_for`.
     """
-    authorization, request_id, forwarded = [], None, None
+    authorization, request_id, forwarded, only_admission = [], None, None, False
     for key, value in metadata:
         if key == "authorization":
             authorization.append(value)
@@ -75,10 +79,12 @@ def begun(method: str, metadata: Metadata, peer: str, *, trust_forwarded_for: bo
             request_id = request_id or value
         elif key == "x-forwarded-for":
             forwarded = forwarded or value
+        elif key == ADMISSION[0]:
+            only_admission = value == ADMISSION[1]
     address = peer_address(peer)
     if trust_forwarded_for and isinstance(forwarded, str):
         address = forwarded.partition(",")[0].strip()
-    call = Call(method, request_id_of(request_id), address, authorization)
+    call = Call(method, request_id_of(request_id), address, authorization, only_admission)
     _current.set(call)
     return call
 

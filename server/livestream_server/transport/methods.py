@@ -11,6 +11,7 @@ from google.api import field_behavior_pb2
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from livestream.v1.access_pb2 import Access, access
 from livestream_server.errors import Invalid, Violation
@@ -25,6 +26,7 @@ class Method:
 
     service: str
     name: str
+    response: type[Message]
     path: str
     """The name on the wire: `/livestream.v1.LiveStreamService/JoinStream`."""
     level: "Access.Level.ValueType"
@@ -54,6 +56,7 @@ def method_named(service: str, name: str) -> Method:
     return Method(
         service=service,
         name=name,
+        response=GetMessageClass(descriptor.output_type),
         path=f"/{service}/{name}",
         level=option.level or Access.LEVEL_REQUIRED,
         scope=option.scope,

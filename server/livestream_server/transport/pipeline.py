@@ -139,7 +139,7 @@ class _Pipeline:
             if failure:
                 # Last of all: a caller who does not read takes the status when they read again, if ever.
                 await _abort(context, failure, call)
-            context.set_trailing_metadata((("x-request-id", call.request_id),))
+            context.set_trailing_metadata(_trailing_metadata(call))
             return response
 
         return answer
@@ -152,6 +152,8 @@ class _Pipeline:
             seconds = self._seconds_left(endpoint.method, context)
             with self._deadlines.within(seconds + _SLACK_SECONDS):
                 call.caller = await self._caller(endpoint.method, call.authorization)
+                if call.only_admission:
+                    return endpoint.method.response()
                 message = _parsed(endpoint, request)
                 with self._guards.database_deadline(seconds):
                     answer: Message = await endpoint.behaviour(message, context)
@@ -205,6 +207,14 @@ def _parsed(endpoint: _Endpoint, request: bytes) -> Message:
         raise Malformed from None
     endpoint.method.check_required(message)
     return message
+
+
+def _trailing_metadata(call: Call) -> Metadata:
+    """What travels after a success. A gateway that asks for admission is told whom it was given to."""
+    request_id = ("x-request-id", call.request_id)
+    if call.only_admission:
+        return request_id, ("x-caller", call.caller.id if call.caller else "")
+    return (request_id,)
 
 
 async def _abort(context: Context, failure: ServiceError, call: Call) -> NoReturn:
