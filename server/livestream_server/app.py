@@ -47,6 +47,7 @@ from livestream_server.streams.store import Streams
 from livestream_server.streams.sweeper import Sweeper
 from livestream_server.streams.watching import Journals
 from livestream_server.tokens.agora import token_issuer
+from livestream_server.transport import limits as caller_limits
 from livestream_server.transport.pipeline import Guards, Handler, Registry
 from livestream_server.transport.values import utc_now
 from livestream_server.watch.feed import Feed
@@ -112,6 +113,7 @@ async def open_service(
                 max_deadline=settings.max_deadline_seconds,
                 max_streams=settings.max_watchers,
                 slow_seconds=settings.slow_watcher_seconds,
+                limits=caller_limits.Limits.of(settings),
                 trust_forwarded_for=settings.trust_forwarded_for,
             )
         )
