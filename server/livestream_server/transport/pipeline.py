@@ -162,13 +162,17 @@ class _Pipeline:
                 group, key = await self._admit(endpoint.method, call)
                 if call.only_admission:
                     return endpoint.method.response()
-                async with group.shares.turn(key):
+                if not group.shares.take(key):
+                    await group.shares.wait(key)
+                try:
                     message = _parsed(endpoint, request)
                     if endpoint.method.file and getattr(message, endpoint.method.file):
                         group.take_upload(key)
                     with self._guards.database_deadline(seconds):
                         answer: Message = await endpoint.behaviour(message, context)
                         return answer
+                finally:
+                    group.shares.end(key)
         finally:
             self._in_flight -= 1
 

@@ -1,7 +1,8 @@
 """How many calls one caller may have in flight, so that the others do not wait for them."""
 
 import asyncio
-from types import TracebackType
+from collections import deque
+from contextlib import suppress
 
 from livestream_server.errors import TooManyCalls
 
@@ -13,60 +14,53 @@ class CallShares:
         """`at_once` calls of one caller are answered at the same time; `at_most` are taken, with those that wait."""
         self._at_once = at_once
         self._at_most = at_most
-        self._callers: dict[str, _Caller] = {}
-
-    def turn(self, key: str) -> "_Turn":
-        """The caller's next turn, an asynchronous context; entering it raises TooManyCalls if too many are taken."""
-        return _Turn(self, key)
+        self._taken: dict[str, int] = {}
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
     def check(self, key: str) -> None:
-        """Raise TooManyCalls if no other call would be taken."""
-        if key in self._callers and self._callers[key].taken >= self._at_most:
+        """Raise TooManyCalls if no other call of the caller would be taken."""
+        if self._taken.get(key, 0) >= self._at_most:
             raise TooManyCalls
 
-    def take(self, key: str) -> "_Caller":
-        """Count one more call of the caller; raises TooManyCalls."""
-        caller = self._callers.get(key)
-        if caller is None:
-            caller = self._callers[key] = _Caller(self._at_once)
-        elif caller.taken >= self._at_most:
+    def take(self, key: str) -> bool:
+        """Take a call of the caller, which must `end`; the answer is whether it may go on without `wait`.
+
+        Raises TooManyCalls, and takes nothing.
+        """
+        taken = self._taken.get(key, 0)
+        if taken >= self._at_most:
             raise TooManyCalls
-        caller.taken += 1
-        return caller
+        self._taken[key] = taken + 1
+        return taken < self._at_once
 
-    def give_back(self, key: str) -> None:
-        """Count one call less."""
-        caller = self._callers[key]
-        caller.taken -= 1
-        if not caller.taken:
-            del self._callers[key]
-
-
-class _Caller:
-    __slots__ = ("taken", "turns")
-
-    def __init__(self, at_once: int) -> None:
-        self.taken = 0
-        self.turns = asyncio.Semaphore(at_once)
-
-
-class _Turn:
-    __slots__ = ("_caller", "_key", "_shares")
-
-    def __init__(self, shares: CallShares, key: str) -> None:
-        self._shares = shares
-        self._key = key
-
-    async def __aenter__(self) -> None:
-        self._caller = self._shares.take(self._key)
+    async def wait(self, key: str) -> None:
+        """Wait for the call's turn. Without it, because this was cancelled, the call has ended."""
+        turn = asyncio.get_running_loop().create_future()
+        line = self._waiting.setdefault(key, deque())
+        line.append(turn)
         try:
-            await self._caller.turns.acquire()
+            await turn
         except BaseException:
-            self._shares.give_back(self._key)
+            with suppress(ValueError):
+                line.remove(turn)
+            self._discard(
+                key, pass_on=turn.done() and not turn.cancelled()
+            )  # the turn may have come in the same moment
             raise
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._caller.turns.release()
-        self._shares.give_back(self._key)
+    def end(self, key: str) -> None:
+        """The call has been answered: it is the turn of the one that has waited longest."""
+        self._discard(key, pass_on=True)
+
+    def _discard(self, key: str, *, pass_on: bool) -> None:
+        self._taken[key] -= 1
+        if not self._taken[key]:
+            del self._taken[key]
+        line = self._waiting.get(key) if self._waiting else None
+        while line and pass_on:
+            turn = line.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                pass_on = False
+        if line is not None and not line:
+            self._waiting.pop(key, None)
