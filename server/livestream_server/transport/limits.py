@@ -14,7 +14,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Self
 
 from livestream.v1.access_pb2 import Access
-from livestream_server.errors import CallerLimited, RateLimited, TooManyWatches
+from livestream_server.errors import CallerLimited, RateLimited, TooManyWatches, Unauthenticated
 from livestream_server.settings import Settings
 from livestream_server.transport.call import Call
 from livestream_server.transport.methods import Method
@@ -24,9 +24,13 @@ from livestream_server.transport.shares import CallShares
 USERS_PER_ADDRESS = 100
 """For how many users there is room at one address: carriers share one among their customers (RFC 6888)."""
 
-CALLS_AT_ONCE = 16
-CALLS_AT_ONCE_OF_MANY = 64
-"""Calls of one user, and of one address or internal service, that are answered at the same time; others wait."""
+CALLS_AT_ONCE = 8
+ANONYMOUS_CALLS_AT_ONCE = 16
+INTERNAL_CALLS_AT_ONCE = 32
+"""Calls of one user, address or internal service that are answered at the same time; their others wait for these.
+
+An event loop answers in turns, so these many are what somebody else's call waits for at worst.
+"""
 
 REFUSALS = Rate(100, 1)
 LONGEST_DELAY = 1.0
@@ -132,12 +136,12 @@ class CallerLimits:
         share = _share(limits.share, max_in_flight)
         many = _share(2 * limits.share, max_in_flight)
         self._users = _group(limits, 1, CallShares(CALLS_AT_ONCE, share))
-        self._addresses = _group(limits, USERS_PER_ADDRESS, CallShares(CALLS_AT_ONCE_OF_MANY, many))
+        self._addresses = _group(limits, USERS_PER_ADDRESS, CallShares(ANONYMOUS_CALLS_AT_ONCE, many))
         internal = RateLimiter(limits.internal_calls)
         self._internal = Group(
             rates=dict.fromkeys(Access.Rate.values(), internal),
             uploads=internal,
-            shares=CallShares(CALLS_AT_ONCE_OF_MANY, many),
+            shares=CallShares(INTERNAL_CALLS_AT_ONCE, many),
             watches=self._addresses.watches,
             watches_per_subject=self._addresses.watches_per_subject,
         )
@@ -168,7 +172,7 @@ class CallerLimits:
         if wait := self._failed.take(network_of(call.peer)):
             raise RateLimited(wait)
 
-    async def delay(self, refusal: CallerLimited, call: Call) -> None:
+    async def delay(self, refusal: CallerLimited | Unauthenticated, call: Call) -> None:
         """Wait before the caller is told, if they are being told all the time."""
         seconds = self._refusals.take_turn(self.group_of(call)[1], LONGEST_DELAY)
         if not seconds or self._delayed >= MAX_DELAYED:
@@ -178,7 +182,8 @@ class CallerLimits:
             await asyncio.sleep(seconds)
         finally:
             self._delayed -= 1
-        refusal.retry_after = max(0.001, refusal.retry_after - seconds)
+        if isinstance(refusal, CallerLimited):
+            refusal.retry_after = max(0.001, refusal.retry_after - seconds)
 
 
 def _group(limits: Limits, times: int, shares: CallShares) -> Group:

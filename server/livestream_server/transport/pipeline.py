@@ -142,7 +142,7 @@ class _Pipeline:
                     endpoint.observer.failed_unexpectedly(call, error)
             finally:
                 endpoint.observer.finished(call, since, code, reason, cause)
-            if isinstance(failure, CallerLimited):
+            if isinstance(failure, CallerLimited | Unauthenticated):
                 await self._limits.delay(failure, call)
             if failure:
                 # Last of all: a caller who does not read takes the status when they read again, if ever.
