@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import REGISTRY
 
 from livestream.v1.feed_service_pb2 import ListFeaturedStreamsRequest, ListFeaturedStreamsResponse
@@ -44,7 +45,7 @@ from livestream_server.auth.caller import Caller
 from livestream_server.errors import RateLimited, ServiceError, Unauthenticated
 from livestream_server.transport import limits as module
 from livestream_server.transport.call import begun
-from livestream_server.transport.limits import CallerLimits, Limits, network_of
+from livestream_server.transport.limits import CallerLimits, Limits, StreamsWithoutToken, network_of
 from livestream_server.transport.pipeline import Guards, Registry
 from livestream_server.transport.rates import Rate
 from livestream_server.transport.server import GrpcServer
@@ -416,6 +417,25 @@ async def test_a_user_watches_a_few_streams_and_each_only_a_few_times(engine: st
         refused = await failure(anext(aiter(rig.watch("ayse", stream="a" * 24))))
         assert (refused.reason, refused.metadata) == ("TOO_MANY_WATCHES", {"limit": "2"})
         for each in (*opened, other, again):
+            each.cancel()
+
+
+async def test_an_address_watches_the_health_a_bounded_number_of_times(engine: str) -> None:
+    """No token is asked for there, and gRPC counts these streams and all calls together."""
+    async with rig_with(engine) as rig:
+        stub = health_pb2_grpc.HealthStub(rig.channel)
+        opened = [stub.Watch(health_pb2.HealthCheckRequest()) for _ in range(StreamsWithoutToken.PER_ADDRESS)]
+        for each in opened:
+            await anext(aiter(each))
+        reflection = rig.channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
+        another_kind = [reflection(iter(()))] if engine == "grpcio" else []  # native does not tell it the address
+        for another in (stub.Watch(health_pb2.HealthCheckRequest()), *another_kind):
+            refused = await failure(anext(aiter(another)))
+            assert (refused.code, refused.reason) == (EXHAUSTED, "TOO_MANY_WATCHES")
+        assert await outcome(rig.get("ayse")) == OK
+        opened[0].cancel()
+        again = await first_that_opens(lambda: stub.Watch(health_pb2.HealthCheckRequest()))
+        for each in (*opened, again):
             each.cancel()
 
 

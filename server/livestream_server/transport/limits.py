@@ -6,20 +6,21 @@ anonymous callers, who are told apart by their address, with room for the many p
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
-from typing import Self
+from typing import Any, Self
 
 from livestream.v1.access_pb2 import Access
 from livestream_server.errors import CallerLimited, RateLimited, TooManyWatches, Unauthenticated
 from livestream_server.settings import Settings
-from livestream_server.transport.call import Call
+from livestream_server.transport.call import Call, peer_address
 from livestream_server.transport.methods import Method
 from livestream_server.transport.rates import Rate, RateLimiter
 from livestream_server.transport.shares import CallShares
+from livestream_server.transport.status import code_of, trailing_metadata
 
 USERS_PER_ADDRESS = 100
 """For how many users there is room at one address: carriers share one among their customers (RFC 6888)."""
@@ -99,6 +100,27 @@ class Watches:
             self._open[key] -= 1
             if not self._open[key]:
                 del self._open[key]
+
+
+class StreamsWithoutToken:
+    """The streams of health and reflection, where nobody proves who they are: so many for each address.
+
+    gRPC counts them together with all calls of a process, so one stranger could hold all that there is.
+    """
+
+    PER_ADDRESS = 100
+
+    def __init__(self) -> None:
+        self._watches = Watches(self.PER_ADDRESS)
+
+    @asynccontextmanager
+    async def opened(self, context: Any) -> AsyncIterator[None]:
+        """One more for the length of the block; ends the call of `context` if its address has too many."""
+        try:
+            with self._watches.opened(network_of(peer_address(context.peer()))):
+                yield
+        except TooManyWatches as error:
+            await context.abort(code_of(type(error)), str(error), trailing_metadata(error, ""))
 
 
 @dataclass(frozen=True, slots=True)
