@@ -55,6 +55,7 @@ def environment(mongo_uri: str, media: Path) -> dict[str, str]:
         "LIVESTREAM_CREATE_RATE": "1000000/second",
         "LIVESTREAM_JOIN_RATE": "1000000/second",
         "LIVESTREAM_INTERNAL_RATE": "1000000/second",
+        "LIVESTREAM_CALLER_SHARE": "1",
         "LIVESTREAM_WATCHERS_PER_USER": "100000",
         "LIVESTREAM_WATCHERS_PER_USER_AND_STREAM": "100000",
     }

@@ -49,6 +49,7 @@ from livestream_server.transport.limits import CallerLimits, Limits, StreamsWith
 from livestream_server.transport.pipeline import Guards, Registry
 from livestream_server.transport.rates import Rate
 from livestream_server.transport.server import GrpcServer
+from tests.promises.calls import until
 from tests.support.failures import failure
 from tests.support.world import settings_for
 
@@ -101,8 +102,9 @@ class Service(LiveStreamServiceServicer, FeedServiceServicer, PeopleServiceServi
 
 
 class Rig:
-    def __init__(self, service: Service, channel: grpc.aio.Channel) -> None:
+    def __init__(self, service: Service, limits: CallerLimits, channel: grpc.aio.Channel) -> None:
         self.service = service
+        self.limits = limits
         self.channel = channel
         self._streams = LiveStreamServiceStub(channel)
 
@@ -167,7 +169,7 @@ async def rig_with(engine: str, max_in_flight: int = 64, **numbers: Any) -> Asyn
     port = server.listen("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield Rig(service, channel)
+        yield Rig(service, registry._pipeline._limits, channel)
     await server.stop()
 
 
@@ -347,6 +349,18 @@ async def test_a_caller_who_is_refused_all_the_time_is_told_later_and_later(monk
     slept.clear()
     await limits.delay(RateLimited(30.0), begun("m", (), "ipv4:192.0.2.2:1", trust_forwarded_for=False))
     assert not slept
+
+
+@pytest.mark.parametrize(("who", "reason"), [("ayse", "RATE_LIMITED"), ("bad", "UNAUTHENTICATED")])
+async def test_a_crowd_of_refusals_is_held_back_and_others_are_not(engine: str, who: str, reason: str) -> None:
+    """Refusals are cheap, but an endless crowd of them would keep the process from everybody else's calls."""
+    async with rig_with(engine, max_in_flight=512, reads=HOURLY) as rig:
+        crowd = [asyncio.ensure_future(outcome(rig.get(who))) for _ in range(400)]
+        await until(lambda: rig.limits._delayed > 0)
+        assert await outcome(rig.get("mert", address="192.0.2.2")) == OK
+        ended = Counter(await asyncio.gather(*crowd))
+        assert set(ended) <= {OK, reason}
+        assert rig.limits._delayed == 0
 
 
 async def test_refusals_that_are_held_back_are_bounded() -> None:
