@@ -49,6 +49,15 @@ def environment(mongo_uri: str, media: Path) -> dict[str, str]:
         "MEDIA_DIRECTORY": str(media),
         "LIVESTREAM_DRAIN_SECONDS": "0",
         "LIVESTREAM_LOG_FORMAT": "json",
+        # One viewer stands for many; the limits are kept, and cost what they cost, but are never met.
+        "LIVESTREAM_READ_RATE": "1000000/second",
+        "LIVESTREAM_WRITE_RATE": "1000000/second",
+        "LIVESTREAM_CREATE_RATE": "1000000/second",
+        "LIVESTREAM_JOIN_RATE": "1000000/second",
+        "LIVESTREAM_INTERNAL_RATE": "1000000/second",
+        "LIVESTREAM_CALLER_SHARE": "1",
+        "LIVESTREAM_WATCHERS_PER_USER": "100000",
+        "LIVESTREAM_WATCHERS_PER_USER_AND_STREAM": "100000",
     }
 
 

@@ -90,8 +90,8 @@ def unauthenticated(*errors: str) -> Refusal:
     return Refusal(401, *errors, headers=((b"www-authenticate", b"Bearer"),))
 
 
-def failed(error: RpcError, request: Descriptor) -> Refusal:
-    """The answer to a failed call of the RPC that takes `request`."""
+def failed(error: RpcError, request: Descriptor, *headers: Header) -> Refusal:
+    """The answer to a failed call of the RPC that takes `request`; `headers` go with one that may pass."""
     status = STATUSES.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
     if error.violations:
         return invalid([Violation(public_path(request, each.field), each.description) for each in error.violations])
@@ -100,7 +100,7 @@ def failed(error: RpcError, request: Descriptor) -> Refusal:
         return unauthenticated(*said)
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         seconds = max(1, math.ceil(error.retry_after or 1))
-        return Refusal(status, *said, headers=((b"retry-after", str(seconds).encode()),))
+        return Refusal(status, *said, headers=((b"retry-after", str(seconds).encode()), *headers))
     return Refusal(status, *said)
 
 

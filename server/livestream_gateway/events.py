@@ -57,7 +57,8 @@ class EventStream:
         try:
             first = await anext(answers, None)
         except RpcError as error:
-            raise failed(error, self._rpc.method.input_type) from None
+            # Whoever has opened too many is not to keep their connections, either.
+            raise failed(error, self._rpc.method.input_type, (b"connection", b"close")) from None
         if first is None:
             await _start(send, HTTPStatus.NO_CONTENT, request_id)
             await send({"type": "http.response.body"})

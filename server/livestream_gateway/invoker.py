@@ -17,6 +17,9 @@ Metadata = Sequence[tuple[str, str]]
 TrailingMetadata = Sequence[tuple[str, str | bytes]]
 
 DOMAIN = "livestream.v1"
+ADMISSION = ("x-admission", "check")
+"""Metadata that asks whether a call would be let in, without making it; the answer names the caller."""
+_CALLER_KEY = "x-caller"
 _DETAILS_KEY = "grpc-status-details-bin"
 
 _log = structlog.get_logger("livestream.gateway")
@@ -82,6 +85,13 @@ class Invoker(Protocol):
     ) -> AsyncGenerator[Message, None]:
         """The answers to `request`, as they come. Closing the generator cancels the call. Raises RpcError."""
 
+    async def admit(self, rpc: Rpc, metadata: Metadata, peer: str) -> str:
+        """The id of the caller of `rpc`, if they are authenticated and within their limits; empty if anonymous.
+
+        For unary methods: asked before a long body is read. It counts as one read of the caller, and takes nothing
+        from the limit of `rpc` itself. Raises RpcError, as the call would.
+        """
+
 
 class ChannelInvoker:
     """Calls a service elsewhere, and tells it the client's address as `x-forwarded-for`."""
@@ -116,6 +126,15 @@ class ChannelInvoker:
         finally:
             call.cancel()
 
+    async def admit(self, rpc: Rpc, metadata: Metadata, peer: str) -> str:
+        forwarded = (*metadata, ADMISSION, ("x-forwarded-for", _address(peer)))
+        call = self._method(rpc)(rpc.request(), timeout=rpc.timeout, metadata=forwarded)
+        try:
+            await call
+            return _admitted(tuple(await call.trailing_metadata()))
+        except grpc.aio.AioRpcError as error:
+            raise RpcError.of(error.code(), tuple(error.trailing_metadata())) from None
+
     def _method(self, rpc: Rpc) -> "grpc.aio.UnaryUnaryMultiCallable[Message, Message]":
         if rpc.name not in self._methods:
             self._methods[rpc.name] = self._channel.unary_unary(
@@ -139,10 +158,17 @@ class LocalInvoker:
     async def __call__(
         self, rpc: Rpc, request: Message, metadata: Metadata, seconds: float | None, peer: str
     ) -> Message:
+        return await self._answer(rpc, request, _LocalContext(metadata, seconds, peer))
+
+    async def admit(self, rpc: Rpc, metadata: Metadata, peer: str) -> str:
+        context = _LocalContext((*metadata, ADMISSION), rpc.timeout, peer)
+        await self._answer(rpc, rpc.request(), context)
+        return _admitted(context.trailing_metadata())
+
+    async def _answer(self, rpc: Rpc, request: Message, context: "_LocalContext") -> Message:
         handler = self._handlers.get(rpc.name)
         if handler is None or handler.unary_unary is None:
             raise RpcError(grpc.StatusCode.UNIMPLEMENTED)
-        context = _LocalContext(metadata, seconds, peer)
         response: Message = await _run(rpc, handler.unary_unary, request, context)
         return response
 
@@ -247,6 +273,14 @@ class _LocalStreamContext(_LocalContext):
             await self.written.put(None)
             raise
         await self.written.put(None)
+
+
+def _admitted(trailing_metadata: TrailingMetadata) -> str:
+    """The caller whom the service names; raises RpcError if it does not know of admission."""
+    for key, value in trailing_metadata:
+        if key == _CALLER_KEY and isinstance(value, str):
+            return value
+    raise RpcError(grpc.StatusCode.UNIMPLEMENTED)
 
 
 def _address(peer: str) -> str:

@@ -189,7 +189,8 @@ def _error_cells(kind: type[ServiceError]) -> tuple[str, str, str, str]:
     if issubclass(kind, Invalid):
         also = "`BadRequest`"
     elif issubclass(kind, Exhausted | Unavailable):
-        also = f"`RetryInfo`: {kind.retry_after:g} s"
+        known = "retry_after" not in inspect.signature(kind).parameters
+        also = f"`RetryInfo`: {kind.retry_after:g} s" if known else "`RetryInfo`: as long as it takes"
     return code_of(kind).name, when, ", ".join(_metadata(kind)), also
 
 

@@ -47,6 +47,7 @@ from livestream_server.streams.store import Streams
 from livestream_server.streams.sweeper import Sweeper
 from livestream_server.streams.watching import Journals
 from livestream_server.tokens.agora import token_issuer
+from livestream_server.transport import limits as caller_limits
 from livestream_server.transport.forwarded import parse_network
 from livestream_server.transport.pipeline import Guards, Handler, Registry
 from livestream_server.transport.values import utc_now
@@ -114,6 +115,7 @@ async def open_service(
                 max_streams=settings.max_watchers,
                 slow_seconds=settings.slow_watcher_seconds,
                 trusted_proxies=tuple(map(parse_network, settings.trusted_proxies)),
+                limits=caller_limits.Limits.of(settings),
             )
         )
         room = LiveStreamRoom(

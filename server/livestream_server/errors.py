@@ -123,6 +123,40 @@ class Overloaded(Exhausted):
         super().__init__("too many calls are in flight; try again later")
 
 
+class CallerLimited(Exhausted):
+    """The caller takes more than one caller may; others are not concerned."""
+
+
+class RateLimited(CallerLimited):
+    """The caller makes such calls more often than one caller may."""
+
+    reason = "RATE_LIMITED"
+
+    def __init__(self, retry_after: float) -> None:
+        """`retry_after` is in seconds."""
+        super().__init__("you make such calls too often; try again later")
+        self.retry_after = retry_after
+
+
+class TooManyCalls(CallerLimited):
+    """The caller has too many calls in flight."""
+
+    reason = "TOO_MANY_CALLS"
+
+    def __init__(self) -> None:
+        super().__init__("you have too many calls in flight; wait for their answers")
+
+
+class TooManyWatches(CallerLimited):
+    """The caller watches too much at the same time."""
+
+    reason = "TOO_MANY_WATCHES"
+    retry_after = 5.0
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"you watch {limit} times already; end one first", limit=str(limit))
+
+
 class TooSlow(Exhausted):
     """The answers of a stream were not read as fast as they came; nothing is kept for such a caller."""
 

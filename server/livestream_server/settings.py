@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 Algorithm = Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "ES256", "ES384", "EdDSA"]
 MIN_SECRET_BYTES = 32  # RFC 7518, section 3.2
+CallRate = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,8}/(second|minute|hour)$")]
 Hex32 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{32}$")]
 
 
@@ -129,6 +130,20 @@ class Settings(BaseSettings):
     reflection: bool = Field(False, description="Serve gRPC reflection (v1 and v1alpha), for grpcurl.")
     max_in_flight: int = Field(512, ge=1, description="Calls in flight per process; more are refused at once.")
     max_watchers: int = Field(2000, ge=1, description="Open server streams per process; more are refused at once.")
+    read_rate: CallRate = Field("6000/minute", description="Reads of one user.")
+    write_rate: CallRate = Field("600/minute", description="Writes of one user that have no rate of their own.")
+    create_rate: CallRate = Field("60/minute", description="Streams that one user creates.")
+    join_rate: CallRate = Field("120/minute", description="Joins of one user, and renewals of their tokens.")
+    upload_rate: CallRate = Field("20/minute", description="Files that one user sends.")
+    failed_authentication_rate: CallRate = Field(
+        "60/minute", description="Calls without a good token, for each of the 100 users of one address."
+    )
+    internal_rate: CallRate = Field("60000/minute", description="All calls of one internal service.")
+    caller_share: float = Field(
+        0.25, gt=0, le=1, description="Most of the calls in flight that one user may have; more are refused at once."
+    )
+    watchers_per_user: int = Field(16, ge=1, description="Server streams that one user may have open.")
+    watchers_per_user_and_stream: int = Field(4, ge=1, description="Of these, how many may watch the same stream.")
     heartbeat_seconds: float = Field(
         15.0, gt=0, le=300, description="A watcher to whom there is nothing else to say hears that often."
     )

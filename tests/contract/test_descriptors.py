@@ -39,6 +39,32 @@ def test_every_rpc_is_guarded_and_timed(rpc: MethodDescriptor) -> None:
 
 
 @pytest.mark.parametrize("rpc", every_rpc(), ids=name_of)
+def test_every_rpc_counts_against_a_rate(rpc: MethodDescriptor) -> None:
+    """Without one it would count as a write; a change that counts as a read could be made a hundred times a second."""
+    option: Access = rpc.GetOptions().Extensions[access]
+    assert option.rate != Access.RATE_UNSPECIFIED
+    if rpc.GetOptions().HasExtension(annotations_pb2.http):
+        rule = rpc.GetOptions().Extensions[annotations_pb2.http]
+        assert (rule.WhichOneof("pattern") == "get") == (option.rate == Access.RATE_READ)
+
+
+@pytest.mark.parametrize("rpc", every_rpc(), ids=name_of)
+def test_whoever_gets_tokens_joins_and_whoever_makes_a_stream_creates(rpc: MethodDescriptor) -> None:
+    """These cost most, and have rates of their own, whatever such an RPC will be called."""
+    option: Access = rpc.GetOptions().Extensions[access]
+    gives_tokens = any(each.name == "agora" for each in rpc.output_type.fields)
+    assert (option.rate == Access.RATE_JOIN) == gives_tokens
+    assert (option.rate == Access.RATE_CREATE) == (rpc.name == "CreateStream")
+
+
+@pytest.mark.parametrize("rpc", [each for each in every_rpc() if each.server_streaming], ids=name_of)
+def test_a_stream_says_what_is_watched(rpc: MethodDescriptor) -> None:
+    """Without that, one person could hold all their watches on one thing, or be told of none."""
+    option: Access = rpc.GetOptions().Extensions[access]
+    assert rpc.input_type.fields_by_name[option.events.watched].type == FieldDescriptor.TYPE_STRING
+
+
+@pytest.mark.parametrize("rpc", every_rpc(), ids=name_of)
 def test_an_rpc_has_a_public_path_or_is_internal(rpc: MethodDescriptor) -> None:
     """An internal method must not be reachable from the public side, nor a public one be forgotten there."""
     option: Access = rpc.GetOptions().Extensions[access]

@@ -180,6 +180,15 @@ async def test_a_failure_before_the_first_event_is_an_envelope(invoker: Invoker,
     assert answer.json()["errors"] == ["Resource not found", "try elsewhere"]
 
 
+async def test_whoever_watches_too_much_keeps_no_connection(invoker: Invoker, service: FakeWatching) -> None:
+    """A thousand refused watchers of one person would else be all the connections that there are."""
+    service.answers = then_refused(code=grpc.StatusCode.RESOURCE_EXHAUSTED)
+    async with client_of(app_of(invoker)) as client:
+        answer = await client.get(PATH)
+    assert answer.status_code == 429
+    assert (answer.headers["connection"], answer.headers["retry-after"]) == ("close", "1")
+
+
 async def test_a_failure_on_the_way_is_the_last_event(invoker: Invoker, service: FakeWatching) -> None:
     """The status is sent already, and yet the client must learn whether a new token is needed."""
     service.answers = then_refused(VIEWERS, code=grpc.StatusCode.UNAUTHENTICATED)

@@ -203,3 +203,37 @@ async def test_an_unreachable_service_is_unavailable() -> None:
         with pytest.raises(RpcError) as caught:
             await join(ChannelInvoker(channel))
     assert (caught.value.code, caught.value.message) == (grpc.StatusCode.UNAVAILABLE, "")
+
+
+async def test_admission_names_the_caller_and_calls_nothing_else(invoker: Invoker, service: FakeService) -> None:
+    """The gateway shares out what it has among callers before it has read what they ask."""
+
+    async def behaviour(_request: Any, context: Any) -> Any:
+        context.set_trailing_metadata((("x-request-id", "r"), ("x-caller", "a" * 24)))
+        return JoinStreamResponse()
+
+    service.behaviour = behaviour
+    assert await invoker.admit(rpc("JoinStream"), [("authorization", "Bearer x")], PEER) == "a" * 24
+    assert service.requests == [JoinStreamRequest()]
+    asked = service.metadata[0]
+    assert (asked["authorization"], asked["x-admission"]) == ("Bearer x", "check")
+
+
+async def test_admission_is_refused_in_the_words_of_a_call(invoker: Invoker, service: FakeService) -> None:
+    """The client is told the same whether the body was long or short."""
+
+    async def behaviour(_request: Any, context: Any) -> Any:
+        await refuse(context, grpc.StatusCode.RESOURCE_EXHAUSTED, "too many", RetryInfo(retry_delay={"seconds": 2}))
+
+    service.behaviour = behaviour
+    with pytest.raises(RpcError) as caught:
+        await invoker.admit(rpc("JoinStream"), [], PEER)
+    error = caught.value
+    assert (error.code, error.message, error.retry_after) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "too many", 2)
+
+
+async def test_a_service_that_knows_no_admission_gives_none(invoker: Invoker) -> None:
+    """Whoever is not named was not asked for: an older service may have answered the call itself."""
+    with pytest.raises(RpcError) as caught:
+        await invoker.admit(rpc("JoinStream"), [], PEER)
+    assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED

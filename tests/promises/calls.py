@@ -133,9 +133,9 @@ async def until_answered(call: Callable[[], Awaitable[T]], seen: Counter[grpc.St
             return answer
 
 
-def connections(service: LiveService) -> Mapping[int, int]:
-    """Established gRPC connections of every worker, by process id."""
-    port = int(service.grpc_target.rpartition(":")[2])
+def connections(service: LiveService, address: str = "") -> Mapping[int, int]:
+    """Established connections of every worker to `address`, by process id; those of gRPC unless another is given."""
+    port = int((address or service.grpc_target).rpartition(":")[2])
     inodes = set()
     for row in [*Path("/proc/net/tcp").read_text().splitlines(), *Path("/proc/net/tcp6").read_text().splitlines()]:
         columns = row.split()

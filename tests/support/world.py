@@ -37,6 +37,18 @@ APP_ID = "970ca35de60c44645bbae8a215061b33"
 CERTIFICATE = "5cfd2fd1755d40ecb72977518be15d3b"
 NOTIFICATION_SECRET = "a-secret-from-the-console"
 ISSUER, AUDIENCE = "livestream-tests", "livestream"
+MORE_THAN_ANY_TEST = "1000000/second"
+GENEROUS: Mapping[str, Any] = {
+    **dict.fromkeys(
+        ("read_rate", "write_rate", "create_rate", "join_rate", "upload_rate", "failed_authentication_rate"),
+        MORE_THAN_ANY_TEST,
+    ),
+    "internal_rate": MORE_THAN_ANY_TEST,
+    "caller_share": 1.0,
+    "watchers_per_user": 2_000,
+    "watchers_per_user_and_stream": 2_000,
+}
+"""Settings for tests, which do as one person what many do; those of the limits leave them out."""
 IDS: Mapping[str, str] = {each.username: each.id for each in PEOPLE}
 
 
@@ -57,6 +69,7 @@ def settings_for(mongo_uri: str, database: str, media: Path, **changes: Any) -> 
         "reflection": True,
         "drain_seconds": 0.0,
         "people_cache_seconds": 0.0,
+        **GENEROUS,
         "mongo": MongoSettings(uri=SecretStr(mongo_uri), database=database),
         "agora": AgoraSettings(app_id=APP_ID, app_certificate=SecretStr(CERTIFICATE)),
         "jwt": JwtSettings(secret=SecretStr(JWT_SECRET), issuer=ISSUER, audience=AUDIENCE),
@@ -81,6 +94,7 @@ def environment_for(mongo_uri: str, database: str, media: Path, engine: str = "g
         "LIVESTREAM_REFLECTION": "true",
         "LIVESTREAM_DRAIN_SECONDS": "0",
         "LIVESTREAM_LOG_FORMAT": "json",
+        **{f"LIVESTREAM_{name.upper()}": str(value) for name, value in GENEROUS.items()},
     }
 
 

@@ -397,3 +397,34 @@ async def test_an_unknown_method_is_unimplemented(rig: Rig) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await rig.channel.unary_unary("/livestream.v1.LiveStreamService/Fly")(b"")
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+ASKED = ("x-admission", "check")
+
+
+async def test_admission_names_the_caller_and_does_nothing(rig: Rig) -> None:
+    """A gateway asks it before it reads a long body; a stranger who sends the same metadata learns who they are."""
+    rig.room.do = raises(AssertionError("nothing may be done"))
+    call = rig.channel.unary_unary(GET)(b"\xff", metadata=(("authorization", "Bearer good"), ASKED))
+    assert await call == b""
+    assert dict(await call.trailing_metadata())["x-caller"] == SOMEONE
+
+
+async def test_admission_is_refused_to_whoever_cannot_call(rig: Rig) -> None:
+    """It is no way around the token or the scope."""
+    assert (await failure(rig.get(("authorization", "Bearer bad"), ASKED))).code is grpc.StatusCode.UNAUTHENTICATED
+    put = PeopleServiceStub(rig.channel).PutPerson
+    refused = await failure(put(PutPersonRequest(), metadata=(("authorization", "Bearer good"), ASKED)))
+    assert refused.reason == "MISSING_SCOPE"
+
+
+async def test_any_other_word_asks_for_no_admission(rig: Rig) -> None:
+    """Only what is documented has an effect."""
+    done: list[bool] = []
+
+    async def do() -> None:
+        done.append(True)
+
+    rig.room.do = do
+    await rig.get(("authorization", "Bearer good"), ("x-admission", "please"))
+    assert done

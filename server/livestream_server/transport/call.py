@@ -14,6 +14,8 @@ from livestream_server.transport.forwarded import Network, client_address, parse
 Metadata = Sequence[tuple[str, str | bytes]]
 
 REQUEST_ID_LENGTH = 64
+ADMISSION = ("x-admission", "check")
+"""Metadata with which a gateway asks whether the call would be let in, before it has read the request."""
 _VISIBLE = frozenset(string.ascii_letters + string.digits + string.punctuation)
 
 
@@ -42,6 +44,8 @@ class Call:
     peer: str
     authorization: Sequence[str | bytes]
     """The values of that entry of the metadata, of which there should be at most one."""
+    only_admission: bool = False
+    """Whether nothing is asked but if the call would be let in."""
     caller: Caller | None = None
     sent: int | None = None
     """Answers so far, if the method streams them."""
@@ -70,7 +74,7 @@ def begun(method: str, metadata: Metadata, peer: str, *, trusted_proxies: Sequen
 
     `peer` is gRPC's text for where it came from; `x-forwarded-for` counts as far as `trusted_proxies` have written it.
     """
-    authorization, request_id, forwarded = [], None, []
+    authorization, request_id, forwarded, only_admission = [], None, [], False
     for key, value in metadata:
         if key == "authorization":
             authorization.append(value)
@@ -78,10 +82,12 @@ def begun(method: str, metadata: Metadata, peer: str, *, trusted_proxies: Sequen
             request_id = request_id or value
         elif key == "x-forwarded-for":
             forwarded.append(value if isinstance(value, str) else "")
+        elif key == ADMISSION[0]:
+            only_admission = value == ADMISSION[1]
     address = peer_address(peer)
     if trusted_proxies and forwarded:
         address = client_address(address, forwarded, trusted_proxies)
-    call = Call(method, request_id_of(request_id), address, authorization)
+    call = Call(method, request_id_of(request_id), address, authorization, only_admission)
     _current.set(call)
     return call
 

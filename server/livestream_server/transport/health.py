@@ -5,6 +5,8 @@ from typing import Any
 
 from grpc_health.v1 import health, health_pb2
 
+from livestream_server.transport.limits import StreamsWithoutToken
+
 
 class Health(health.aio.HealthServicer):  # type: ignore[misc]  # the package has no types
     """Like its base, but for `end`: there a watch lasts as long as its client likes.
@@ -12,12 +14,17 @@ class Health(health.aio.HealthServicer):  # type: ignore[misc]  # the package ha
     Every client that balances has one open, so that each stop would take all of the grace time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, streams: StreamsWithoutToken) -> None:
         super().__init__()
+        self._streams = streams
         self._watches: set[asyncio.Task[None]] = set()
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> None:
         """Answer with the status, now and whenever it changes, until the client leaves or the server stops."""
+        async with self._streams.opened(context):
+            await self._watch(request, context)
+
+    async def _watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> None:
         watch = asyncio.ensure_future(super().Watch(request, context))
         self._watches.add(watch)
         try:

@@ -11,6 +11,7 @@ from google.api import field_behavior_pb2
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from livestream.v1.access_pb2 import Access, access
 from livestream_server.errors import Invalid, Violation
@@ -25,16 +26,23 @@ class Method:
 
     service: str
     name: str
+    response: type[Message]
     path: str
     """The name on the wire: `/livestream.v1.LiveStreamService/JoinStream`."""
     level: "Access.Level.ValueType"
     scope: str
+    rate: "Access.Rate.ValueType"
+    """Which of a caller's rates a call counts against."""
+    file: str
+    """The field that holds a file; empty if there is none."""
     required: Mapping[str, Callable[[Message], Any]]
     """The fields that must be there, each with what tells whether it is, and not empty."""
     max_request_bytes: int
     timeout: float
     event_id: str
     """The field of a stream's answers from which a caller resumes; empty if there is none."""
+    watched: str
+    """The field of a stream's request that names what is watched; empty if there is none."""
 
     def check_required(self, request: Message) -> None:
         """Raise Invalid with one violation for each REQUIRED field that is absent or empty."""
@@ -51,18 +59,21 @@ def method_named(service: str, name: str) -> Method:
     descriptor: MethodDescriptor = Default().FindServiceByName(service).methods_by_name[name]
     option: Access = descriptor.GetOptions().Extensions[access]
     fields = descriptor.input_type.fields
+    file = next((each.name for each in fields if each.type == each.TYPE_BYTES), "")
     return Method(
         service=service,
         name=name,
+        response=GetMessageClass(descriptor.output_type),
         path=f"/{service}/{name}",
         level=option.level or Access.LEVEL_REQUIRED,
         scope=option.scope,
+        rate=option.rate,
+        file=file,
         required={each.name: _given(each) for each in fields if _is_required(each)},
-        max_request_bytes=(
-            LARGE_REQUEST_BYTES if any(each.type == each.TYPE_BYTES for each in fields) else SMALL_REQUEST_BYTES
-        ),
+        max_request_bytes=LARGE_REQUEST_BYTES if file else SMALL_REQUEST_BYTES,
         timeout=_timeouts()[f"{service}/{name}"],
         event_id=option.events.id,
+        watched=option.events.watched,
     )
 
 

@@ -22,6 +22,7 @@ _SECONDS = Histogram(
     _LABELS,
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
+_REFUSED = Counter("livestream_calls_refused", "Calls refused by a limit.", ("reason",))
 IN_FLIGHT = Gauge("livestream_calls_in_flight", "Unary calls being answered now.", multiprocess_mode="livesum")
 STREAMS = Gauge("livestream_streams_open", "Server streams that are open now.", multiprocess_mode="livesum")
 
@@ -52,6 +53,8 @@ class Observer:
         name, handled = self._handled[code]
         handled.inc()
         self._seconds.observe(seconds)
+        if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            _REFUSED.labels(reason).inc()
         if call.sent:
             self._sent.inc(call.sent)
         said = {

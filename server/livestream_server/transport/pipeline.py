@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError, Message
 
 from livestream.v1.access_pb2 import Access
 from livestream_server.errors import (
+    CallerLimited,
     DeadlineExceeded,
     Internal,
     Malformed,
@@ -27,6 +28,7 @@ from livestream_server.errors import (
 from livestream_server.transport.call import Call, Caller, Metadata, begun
 from livestream_server.transport.deadlines import Deadlines
 from livestream_server.transport.forwarded import Network
+from livestream_server.transport.limits import NO_LIMITS, CallerLimits, Group, Limits
 from livestream_server.transport.methods import Method, method_named
 from livestream_server.transport.observing import Observer
 from livestream_server.transport.open_streams import OpenStreams
@@ -59,6 +61,7 @@ class Guards:
     max_streams: int
     slow_seconds: float
     """How long a caller may take to read one answer of a stream."""
+    limits: Limits = NO_LIMITS
     trusted_proxies: Sequence[Network] = ()
     """Whose `x-forwarded-for` is believed."""
 
@@ -101,16 +104,19 @@ class _Pipeline:
     def __init__(self, guards: Guards) -> None:
         self._guards = guards
         self._in_flight = 0
+        self._limits = CallerLimits(guards.limits, guards.max_in_flight)
         self._deadlines = Deadlines()
         self.streams = OpenStreams(guards.max_streams, guards.slow_seconds)
 
     def unary(self, method: Method, handler: Handler) -> Handler:
+        self._limits.know(method)
         endpoint = _Endpoint(method, handler.request_deserializer, handler.unary_unary, Observer(method))
         return grpc.unary_unary_rpc_method_handler(
             self._answering(endpoint, self._guarded), response_serializer=handler.response_serializer
         )
 
     def server_stream(self, method: Method, handler: Handler) -> Handler:
+        self._limits.know(method)
         endpoint = _Endpoint(method, handler.request_deserializer, handler.unary_stream, Observer(method, streams=True))
         return grpc.unary_stream_rpc_method_handler(
             self._answering(endpoint, self._streamed), response_serializer=handler.response_serializer
@@ -138,10 +144,12 @@ class _Pipeline:
                     endpoint.observer.failed_unexpectedly(call, error)
             finally:
                 endpoint.observer.finished(call, since, code, reason, cause)
+            if isinstance(failure, CallerLimited | Unauthenticated):
+                await self._limits.delay(failure, call)
             if failure:
                 # Last of all: a caller who does not read takes the status when they read again, if ever.
                 await _abort(context, failure, call)
-            context.set_trailing_metadata((("x-request-id", call.request_id),))
+            context.set_trailing_metadata(_trailing_metadata(call))
             return response
 
         return answer
@@ -153,11 +161,20 @@ class _Pipeline:
         try:
             seconds = self._seconds_left(endpoint.method, context)
             with self._deadlines.within(seconds + _SLACK_SECONDS):
-                call.caller = await self._caller(endpoint.method, call.authorization)
-                message = _parsed(endpoint, request)
-                with self._guards.database_deadline(seconds):
-                    answer: Message = await endpoint.behaviour(message, context)
-                    return answer
+                group, key = await self._admit(endpoint.method, call)
+                if call.only_admission:
+                    return endpoint.method.response()
+                if not group.shares.take(key):
+                    await group.shares.wait(key)
+                try:
+                    message = _parsed(endpoint, request)
+                    if endpoint.method.file and getattr(message, endpoint.method.file):
+                        group.take_upload(key)
+                    with self._guards.database_deadline(seconds):
+                        answer: Message = await endpoint.behaviour(message, context)
+                        return answer
+                finally:
+                    group.shares.end(key)
         finally:
             self._in_flight -= 1
 
@@ -166,25 +183,45 @@ class _Pipeline:
         seconds = min(_wanted_seconds(endpoint.method, context), endpoint.method.timeout)
         async with self.streams.opened(seconds) as stream:
             call.sent = 0
-            call.caller = await self._caller(endpoint.method, call.authorization)
+            group, key = await self._admit(endpoint.method, call)
             if call.caller:
                 stream.end_at(call.caller.expires_at)
-            answers = endpoint.behaviour(_parsed(endpoint, request), context)
-            await stream.send(answers, context, call, endpoint.method.event_id)
+            with group.watches.opened(key):
+                message = _parsed(endpoint, request)
+                watched = getattr(message, endpoint.method.watched, "")
+                with group.watches_per_subject.opened((key, watched)):
+                    answers = endpoint.behaviour(message, context)
+                    await stream.send(answers, context, call, endpoint.method.event_id)
 
     def _seconds_left(self, method: Method, context: Context) -> float:
         """The caller's deadline, or the method's usual one, capped by ours. Never less than a millisecond."""
         return max(0.001, min(_wanted_seconds(method, context), self._guards.max_deadline))
+
+    async def _admit(self, method: Method, call: Call) -> tuple[Group, str]:
+        """Find out who calls, and count it; the answer is whose limits hold for the call, and the caller's key there.
+
+        Raises Unauthenticated, MissingScope, RateLimited, and for an admission TooManyCalls.
+        """
+        try:
+            call.caller = await self._caller(method, call.authorization)
+        except Unauthenticated:
+            self._limits.count_failed_authentication(call)
+            raise
+        group, key = self._limits.group_of(call)
+        if call.only_admission:
+            group.check(method, key)
+        else:
+            group.take(method, key)
+        if method.level == Access.LEVEL_INTERNAL and (call.caller is None or method.scope not in call.caller.scopes):
+            raise MissingScope(method.scope)
+        return group, key
 
     async def _caller(self, method: Method, given: Sequence[str | bytes]) -> Caller | None:
         if not given and method.level in (Access.LEVEL_OPTIONAL, Access.LEVEL_PUBLIC):
             return None
         if len(given) != 1 or not isinstance(given[0], str):
             raise Unauthenticated("repeated" if given else "missing")
-        caller = await self._guards.authenticate(given[0])
-        if method.level == Access.LEVEL_INTERNAL and method.scope not in caller.scopes:
-            raise MissingScope(method.scope)
-        return caller
+        return await self._guards.authenticate(given[0])
 
     def _explained(self, error: Exception) -> ServiceError | None:
         if isinstance(error, ServiceError):
@@ -207,6 +244,14 @@ def _parsed(endpoint: _Endpoint, request: bytes) -> Message:
         raise Malformed from None
     endpoint.method.check_required(message)
     return message
+
+
+def _trailing_metadata(call: Call) -> Metadata:
+    """What travels after a success. A gateway that asks for admission is told whom it was given to."""
+    request_id = ("x-request-id", call.request_id)
+    if call.only_admission:
+        return request_id, ("x-caller", call.caller.id if call.caller else "")
+    return (request_id,)
 
 
 async def _abort(context: Context, failure: ServiceError, call: Call) -> NoReturn:

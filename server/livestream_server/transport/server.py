@@ -1,8 +1,9 @@
 """The gRPC server: its methods, health, reflection and certificates."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from itertools import groupby
+from typing import Any
 
 import grpc
 import structlog
@@ -12,6 +13,7 @@ from livestream_server.settings import Settings
 from livestream_server.transport.certificates import server_credentials
 from livestream_server.transport.engine import bare_server
 from livestream_server.transport.health import Health
+from livestream_server.transport.limits import StreamsWithoutToken
 from livestream_server.transport.pipeline import Handler
 
 _log = structlog.get_logger("livestream.server")
@@ -29,7 +31,8 @@ class GrpcServer:
         for service, paths in groupby(sorted(handlers), key=lambda path: path.split("/")[1]):
             methods = {path.split("/")[2]: handlers[path] for path in paths}
             self._server.add_registered_method_handlers(service, methods)
-        self._health = Health()
+        self._streams = StreamsWithoutToken()
+        self._health = Health(self._streams)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if settings.reflection:
             self._add_reflection()
@@ -39,8 +42,15 @@ class GrpcServer:
         from grpc_reflection.v1alpha import reflection, reflection_pb2  # noqa: PLC0415 - 3 MiB, for those who want it
 
         names = [*self._services, health.SERVICE_NAME, *_REFLECTION]
+        servicer = reflection.aio.ReflectionServicer(names)
+
+        async def info(requests: Any, context: Any) -> AsyncIterator[Any]:
+            async with self._streams.opened(context):
+                async for each in servicer.ServerReflectionInfo(requests, context):
+                    yield each
+
         handler = grpc.stream_stream_rpc_method_handler(
-            reflection.aio.ReflectionServicer(names).ServerReflectionInfo,
+            info,
             request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
             response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
         )
