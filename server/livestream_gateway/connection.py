@@ -12,12 +12,13 @@ from math import ceil, inf
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from livestream_gateway.envelope import Answer, Refusal
+from livestream_gateway.exchange import respond
 from livestream_gateway.guard import ALLOW
 from livestream_gateway.settings import GatewaySettings
 
@@ -85,7 +86,7 @@ class Connection(HttpToolsProtocol):
         self._arriving = _NOTHING
         self._arrive_by = self._read_by = inf
         self._unfinished = self._unread = 0
-        self._finished_something = False
+        self._finished_something = self._refused = False
 
     def enforce(self, now: float) -> None:
         """Refuse or close if the peer is late; called several times per second."""
@@ -109,6 +110,8 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
+        if self._refused:
+            return
         self._finished_something = False
         try:
             self._parse(data)
@@ -213,9 +216,19 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Answer in the app's place, and close; but requests before this one still get their answers."""
         self._arrive_by = inf
+        self._refused = True
         cycle = self.cycle
+        if self.pipeline and self._arriving is _BODY:
+
+            async def respond_in_turn(scope: Scope, _receive: Receive, send: Send) -> None:
+                await respond(scope, send, refusal.answer)
+
+            cycle.keep_alive = False
+            # The last to come is the first in there.
+            self.pipeline[0] = cycle, respond_in_turn  # type: ignore[assignment]  # Starlette's types and uvicorn's
+            return
         if self._arriving is _BODY:
-            if not cycle.response_started and not self.pipeline:
+            if not cycle.response_started:
                 self._answer(refusal.answer)
         elif cycle is None or cycle.response_complete:
             self._answer(refusal.answer)
