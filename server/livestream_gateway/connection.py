@@ -135,9 +135,9 @@ class Connection(HttpToolsProtocol):
                 self.parser.feed_data(rest)
             except HttpParserUpgrade as upgrade:
                 rest = rest[upgrade.args[0] :]
-                self._read_head_again()
             else:
                 return
+            self._read_head_again()
 
     def _read_head_again(self) -> None:
         """Read the head that offers another protocol once more, without that offer.
