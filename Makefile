@@ -29,6 +29,16 @@ demo: setup ## the whole story against a fresh temporary instance
 test: setup ## all tests, on the embedded database or on MONGODB_URI
 	$(BIN)/python -m pytest
 
+.PHONY: fuzz
+FUZZ_SECONDS ?= 30
+FUZZ_TARGETS ?= connection form json agora_token jwt image
+fuzz: setup ## bytes that no parser can stand: look for some, FUZZ_SECONDS for each of FUZZ_TARGETS
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --group fuzz
+	@for target in $(FUZZ_TARGETS); do \
+		echo "=== $$target"; $(BIN)/python -m tests.fuzz $$target -max_total_time=$(FUZZ_SECONDS) || exit 1; \
+	done
+
 .PHONY: check
 check: setup ## formatting, lint, types, imports, contract, Dockerfile
 	$(BIN)/ruff format --check

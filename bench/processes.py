@@ -68,9 +68,9 @@ class Program:
         """Resident memory of the process and its children."""
         return sum(map(_resident_mib, (self.pid, *_children(self.pid))))
 
-    def resident_mib_of_workers(self) -> list[float]:
-        """Resident memory of each child, or of the process itself if it has none."""
-        return [_resident_mib(each) for each in _children(self.pid) or [self.pid]]
+    def resident_mib_of_workers(self, number: int) -> list[float]:
+        """Resident memory of each of `number` workers: the children of their supervisor, or the only process itself."""
+        return [_resident_mib(each) for each in (_children(self.pid) if number > 1 else [self.pid])]
 
 
 def _resident_mib(pid: int) -> float:

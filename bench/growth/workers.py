@@ -52,7 +52,7 @@ def of_workers(place: Place, told: Callable[[str], None], numbers: Sequence[int]
         return [
             Worked(
                 number,
-                median(services[number].programs[0].resident_mib_of_workers()),
+                median(services[number].programs[0].resident_mib_of_workers(number)),
                 *idle[number],
                 [each.cpu_microseconds for each in rows[number].slices],
             )

@@ -12,12 +12,13 @@ from math import ceil, inf
 from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from livestream_gateway.envelope import Answer, Refusal
+from livestream_gateway.exchange import respond
 from livestream_gateway.guard import ALLOW
 from livestream_gateway.proxies import TrustedProxies
 from livestream_gateway.settings import GatewaySettings
@@ -84,7 +85,8 @@ class Connection(HttpToolsProtocol):
         self._idle_timeout = config.settings.idle_timeout_seconds
         self._arriving = _NOTHING
         self._arrive_by = self._read_by = inf
-        self._head_received = self._unread = 0
+        self._unfinished = self._unread = 0
+        self._finished_something = self._refused = False
 
     def enforce(self, now: float) -> None:
         """Refuse or close if the peer is late; called several times per second."""
@@ -108,38 +110,49 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
-        before, cycle = self._arriving, self.cycle
+        if self._refused:
+            return
+        self._finished_something = False
         try:
             self._parse(data)
-            if self._arriving is _HEAD and before is not _BODY and self.cycle is cycle:
-                # All of it belongs to one head, which is judged when it is whole and kept until then.
-                self._head_received += len(data)
-                if self._head_received > MAX_TARGET_BYTES + MAX_HEADER_BYTES:
-                    self._refuse(Refusal(431, _HEADERS_LIMIT))
         except HttpParserError as error:
             match error.__context__:
                 case Refusal() as refusal:  # raised below, in a callback of the parser's
                     self._refuse(refusal)
                 case _:
                     self._refuse(Refusal(400, "the request must be well-formed HTTP/1.1"))
+            return
+        # The parser keeps what belongs to one head, or to the trailers of a body, until that is whole; and what it
+        # skips (empty lines before a request, extensions of a chunk) is of no use to anyone.
+        self._unfinished = 0 if self._finished_something else self._unfinished + len(data)
+        if self._unfinished > MAX_TARGET_BYTES + MAX_HEADER_BYTES:
+            self._refuse(Refusal(431, _HEADERS_LIMIT))
 
     def _parse(self, data: bytes) -> None:
-        while data:
+        rest = memoryview(data)  # its slices copy nothing, however many requests there are
+        while rest:
             try:
-                self.parser.feed_data(data)
+                self.parser.feed_data(rest)
             except HttpParserUpgrade as upgrade:
-                # Nothing else is spoken here, so the offer of another protocol is ignored (RFC 9110, 7.8). But the
-                # parser has skipped the body and would take it for the next request: it reads the head again, without
-                # the offer.
-                (rest,) = upgrade.args
-                head = [
-                    b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
-                ]
-                head += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
-                data = b"\r\n".join([*head, b"", data[rest:]])
-                self.parser = HttpRequestParser(self)
+                rest = rest[upgrade.args[0] :]
             else:
                 return
+            self._read_head_again()
+
+    def _read_head_again(self) -> None:
+        """Read the head that offers another protocol once more, without that offer.
+
+        Nothing else is spoken here, so the offer is ignored (RFC 9110, 7.8). But the parser has skipped the body and
+        would take it for the next request. Raises HttpParserError if the head is an offer still: never twice.
+        """
+        head = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        head += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as in uvicorn
+        try:
+            self.parser.feed_data(b"\r\n".join([*head, b"", b""]))
+        except HttpParserUpgrade:
+            raise HttpParserError from None
 
     # What the parser calls.
 
@@ -147,7 +160,6 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._arriving = _HEAD
         self._arrive_by = self.loop.time() + self._request_timeout
-        self._head_received = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._arriving is _HEAD:
@@ -155,6 +167,7 @@ class Connection(HttpToolsProtocol):
         # Else it is a trailer. Nobody would check it, so it does not join the headers (RFC 9110, 6.5.1).
 
     def on_headers_complete(self) -> None:
+        self._finished_something = True
         if self.parser.get_method() == b"CONNECT":  # the parser takes it for an upgrade, whatever its headers say
             raise Refusal(405, headers=(ALLOW,))
         if len(self.url) > MAX_TARGET_BYTES:
@@ -166,11 +179,16 @@ class Connection(HttpToolsProtocol):
             raise Refusal(431, _HEADERS_LIMIT)
         if len(self.pipeline) == MAX_PIPELINED:
             raise Refusal(429, f"at most {MAX_PIPELINED} requests may wait for their turn on a connection")
-        if not self.parser.should_upgrade():  # see `_parse`
+        if not self.parser.should_upgrade():  # see `_read_head_again`
             super().on_headers_complete()
             self._arriving = _BODY
 
+    def on_body(self, body: bytes) -> None:
+        self._finished_something = True
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
+        self._finished_something = True
         if self._arriving is _BODY:
             super().on_message_complete()
             self._arriving = _NOTHING
@@ -198,9 +216,19 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Answer in the app's place, and close; but requests before this one still get their answers."""
         self._arrive_by = inf
+        self._refused = True
         cycle = self.cycle
+        if self.pipeline and self._arriving is _BODY:
+
+            async def respond_in_turn(scope: Scope, _receive: Receive, send: Send) -> None:
+                await respond(scope, send, refusal.answer)
+
+            cycle.keep_alive = False
+            # The last to come is the first in there.
+            self.pipeline[0] = cycle, respond_in_turn  # type: ignore[assignment]  # Starlette's types and uvicorn's
+            return
         if self._arriving is _BODY:
-            if not cycle.response_started and not self.pipeline:
+            if not cycle.response_started:
                 self._answer(refusal.answer)
         elif cycle is None or cycle.response_complete:
             self._answer(refusal.answer)

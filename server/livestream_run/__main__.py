@@ -4,6 +4,7 @@ Kept light: a worker is forked before anything of grpc is imported.
 """
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
@@ -15,9 +16,10 @@ from pydantic import ValidationError
 from livestream_run import addresses, memory, metrics
 from livestream_run.addresses import Address
 from livestream_run.dev.errors import DevError
+from livestream_run.watchdog import Heartbeat, exit_on_abort, watch_this_process
 from livestream_run.workers import BROKEN_SETTINGS, supervise
 from livestream_server.errors import CannotStart, DatabaseUnreachable
-from livestream_server.settings import Settings
+from livestream_server.settings import ProcessSettings, Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -80,21 +82,21 @@ def _serve(options: argparse.Namespace) -> int:
         raise ValueError("give --grpc, --http or both")
     settings = Settings()
 
-    async def work() -> None:
+    def work() -> Coroutine[Any, Any, None]:
         from livestream_run.serve import serve  # noqa: PLC0415 - imports grpc, so after the fork
 
-        await serve(settings, grpc_address=options.grpc, http_address=options.http, share_ports=options.workers > 1)
+        return serve(settings, grpc_address=options.grpc, http_address=options.http, share_ports=options.workers > 1)
 
     return _run(options, settings, work)
 
 
 def _gateway(options: argparse.Namespace) -> int:
-    async def work() -> None:
+    def work() -> Coroutine[Any, Any, None]:
         from livestream_client import TlsFiles  # noqa: PLC0415 - imports grpc, so after the fork
         from livestream_run.serve import serve_gateway  # noqa: PLC0415 - likewise
 
         files = (options.tls_ca, options.tls_certificate, options.tls_key)
-        await serve_gateway(
+        return serve_gateway(
             options.target,
             http_address=options.http,
             tls=TlsFiles(*files) if any(files) else None,
@@ -111,30 +113,43 @@ def _run(options: argparse.Namespace, settings: Settings | None, work: Callable[
         if address and address.port:
             addresses.require_free(address)
 
-    def worker() -> int:
-        return _worker(settings, work)
+    stall_seconds = (settings or ProcessSettings()).stall_seconds
 
+    def worker(heartbeat: Heartbeat) -> int:
+        return _worker(settings, work, heartbeat)
+
+    heartbeat = Heartbeat()
+    if options.workers == 1 and stall_seconds:
+        watch_this_process(heartbeat, stall_seconds)
     with ExitStack() as stack:
         if options.workers > 1 and metrics_address:
             stack.enter_context(metrics.shared_by_workers())
         if metrics_address:
             metrics.serve(metrics_address)
         if options.workers == 1:
-            return worker()
-        return supervise(options.workers, worker, stop_within=stop_within, on_end=metrics.forget)
+            return worker(heartbeat)
+        return supervise(
+            options.workers, worker, stop_within=stop_within, stall_seconds=stall_seconds, on_end=metrics.forget
+        )
 
 
-def _worker(settings: Settings | None, work: Callable[[], Coroutine[Any, Any, None]]) -> int:
+def _worker(settings: Settings | None, work: Callable[[], Coroutine[Any, Any, None]], heartbeat: Heartbeat) -> int:
     """Run one worker to its end; answers with its exit code."""
     memory.return_what_is_free()
+    exit_on_abort()
     import uvloop  # noqa: PLC0415 - after the fork
 
     from livestream_run import logs  # noqa: PLC0415 - after the fork
 
     if settings:
         logs.configure(settings)
+
+    async def watched(working: Coroutine[Any, Any, None]) -> None:
+        heartbeat.start(asyncio.get_running_loop())
+        await working
+
     try:
-        uvloop.run(work())
+        uvloop.run(watched(work()))  # `work` imports much, before the first beat
     except (OSError, CannotStart) as error:
         print(f"livestream-server: {error}", file=sys.stderr)
         # A database may come: whoever supervises us tries again.

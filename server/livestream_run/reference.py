@@ -41,7 +41,8 @@ Written by `make docs` from the settings themselves; do not edit.
 
 Every setting is an environment variable, read and checked once, at the start. A process whose settings cannot work
 ends with exit code 2 and says which one is wrong and why, without its value. An empty variable is a value, not an
-absent one. `livestream-server gateway` reads the `GATEWAY_` variables only; `serve` reads them all.
+absent one. `livestream-server gateway` reads the `GATEWAY_` variables and `LIVESTREAM_STALL_SECONDS` only; `serve`
+reads them all.
 
 Variables of the tools: `LIVESTREAM_DEV_DIRECTORY` is where `make run` keeps its data (`.run`), `LIVESTREAM_TOKEN` is
 the JWT that the command `livestream` sends, and `MONGODB_URI` makes `make run` and `make test` use that database
@@ -76,8 +77,8 @@ def configuration() -> str:
 
 
 def every_settings_class() -> Sequence[type[BaseSettings]]:
-    """The classes of the service and of the gateway, by prefix."""
-    return sorted(_ours(_subclasses(BaseSettings)), key=_prefix)
+    """The classes of the service and of the gateway, by prefix; of one that another extends, only the other."""
+    return sorted((each for each in _ours(_subclasses(BaseSettings)) if not each.__subclasses__()), key=_prefix)
 
 
 def errors() -> str:

@@ -115,10 +115,21 @@ class MediaSettings(BaseSettings):
     s3_secret_access_key: SecretStr | None = Field(None, description="Secret of the access key.")
 
 
-class Settings(BaseSettings):
-    """How the process behaves."""
+class ProcessSettings(BaseSettings):
+    """What every process that serves reads, one of the gateway alone as well."""
 
     model_config = SettingsConfigDict(env_prefix="LIVESTREAM_", frozen=True)
+
+    stall_seconds: float = Field(
+        30.0,
+        ge=0,
+        le=3600,
+        description="A process whose event loop stands still that long is ended; 0 for never.",
+    )
+
+
+class Settings(ProcessSettings):
+    """How the process behaves."""
 
     environment: Literal["production", "development"] = Field(
         "production", description="`development` allows tokens without issuer and audience."

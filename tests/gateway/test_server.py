@@ -351,6 +351,20 @@ async def test_garbage_behind_a_whole_request_does_not_take_its_answer(running: 
     assert await peer.closed() == b""
 
 
+async def test_a_broken_body_behind_a_whole_request_does_not_take_its_answer(running: Running) -> None:
+    """The connection was closed without a word to either: a client would repeat what was done."""
+    peer = await running.peer()
+    await peer.send(GOOD + request(line=b"GET /wait HTTP/1.1") + request(CHUNKED, line=POST, body=b"zz\r\nab\r\n"))
+    assert (await peer.answer()).status == 200
+    await running.app.waiting.wait()
+    await peer.send(b"more")
+    running.app.go.set()
+    assert (await peer.answer()).status == 200
+    refused(await peer.answer(), 400)
+    assert await peer.closed() == b""
+    assert [path for _, path, _ in running.app.requests] == ["/ok", "/wait"]
+
+
 async def test_too_many_pipelined_requests_end_the_connection(running: Running) -> None:
     """Requests that wait for their turn are memory that costs their sender some bytes each."""
     peer = await running.peer()

@@ -216,8 +216,10 @@ class LiveService:
 
     def worker_pids(self) -> list[int]:
         """The processes that answer calls; the main process itself, if it is the only one."""
+        if self._workers == 1:
+            return [self.process.pid]
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(each) for each in children] or [self.process.pid]
+        return [int(each) for each in children]
 
     def register(self, people: Mapping[str, str] = IDS) -> None:
         """Record people by username and id."""
