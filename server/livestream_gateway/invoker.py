@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
 import grpc
@@ -17,6 +17,12 @@ Metadata = Sequence[tuple[str, str]]
 TrailingMetadata = Sequence[tuple[str, str | bytes]]
 
 DOMAIN = "livestream.v1"
+ADMISSION_CHECK = ("x-admission", "check")
+"""Metadata of a call that only asks whether it would be taken. Its answer is empty."""
+
+CALLER_KEY = "x-caller"
+"""Trailing metadata of that answer: the caller's id."""
+
 _DETAILS_KEY = "grpc-status-details-bin"
 
 _log = structlog.get_logger("livestream.gateway")
@@ -77,6 +83,9 @@ class Invoker(Protocol):
         Cancelling the task cancels the call. Raises RpcError.
         """
 
+    async def admit(self, rpc: Rpc, metadata: Metadata, peer: str) -> str:
+        """The id of the caller, empty for nobody, if a call of `rpc` would be taken now. Raises RpcError."""
+
     def stream(
         self, rpc: Rpc, request: Message, metadata: Metadata, seconds: float | None, peer: str
     ) -> AsyncGenerator[Message, None]:
@@ -96,6 +105,15 @@ class ChannelInvoker:
         forwarded = (*metadata, ("x-forwarded-for", _address(peer)))
         try:
             return await self._method(rpc)(request, timeout=seconds, metadata=forwarded)
+        except grpc.aio.AioRpcError as error:
+            raise RpcError.of(error.code(), tuple(error.trailing_metadata())) from None
+
+    async def admit(self, rpc: Rpc, metadata: Metadata, peer: str) -> str:
+        forwarded = (*metadata, ADMISSION_CHECK, ("x-forwarded-for", _address(peer)))
+        call = self._method(rpc)(rpc.request(), timeout=rpc.timeout, metadata=forwarded)
+        try:
+            await call
+            return _caller(tuple(await call.trailing_metadata()))
         except grpc.aio.AioRpcError as error:
             raise RpcError.of(error.code(), tuple(error.trailing_metadata())) from None
 
@@ -139,21 +157,34 @@ class LocalInvoker:
     async def __call__(
         self, rpc: Rpc, request: Message, metadata: Metadata, seconds: float | None, peer: str
     ) -> Message:
-        handler = self._handlers.get(rpc.name)
+        context = _LocalContext(metadata, seconds, peer)
+        running = self._unary(rpc)(request.SerializeToString(), context)
+        del request  # with a file in it, this would be the second copy of that for as long as the call takes
+        response: Message = await _run(rpc, running, context)
+        return response
+
+    async def admit(self, rpc: Rpc, metadata: Metadata, peer: str) -> str:
+        context = _LocalContext((*metadata, ADMISSION_CHECK), rpc.timeout, peer)
+        await _run(rpc, self._unary(rpc)(b"", context), context)
+        return _caller(context.trailing_metadata())
+
+    def _unary(self, rpc: Rpc) -> Callable[[bytes, "_LocalContext"], Awaitable[Any]]:
+        handler: Any = self._handlers.get(rpc.name)
         if handler is None or handler.unary_unary is None:
             raise RpcError(grpc.StatusCode.UNIMPLEMENTED)
-        context = _LocalContext(metadata, seconds, peer)
-        response: Message = await _run(rpc, handler.unary_unary, request, context)
-        return response
+        behaviour: Callable[[bytes, _LocalContext], Awaitable[Any]] = handler.unary_unary
+        return behaviour
 
     async def stream(
         self, rpc: Rpc, request: Message, metadata: Metadata, seconds: float | None, peer: str
     ) -> AsyncGenerator[Message, None]:
-        handler = self._handlers.get(rpc.name)
+        handler: Any = self._handlers.get(rpc.name)
         if handler is None or handler.unary_stream is None:
             raise RpcError(grpc.StatusCode.UNIMPLEMENTED)
         context = _LocalStreamContext(metadata, seconds, peer)
-        call = asyncio.create_task(context.until_ended(_run(rpc, handler.unary_stream, request, context)))
+        call = asyncio.create_task(
+            context.until_ended(_run(rpc, handler.unary_stream(request.SerializeToString(), context), context))
+        )
         try:
             while (each := await context.written.get()) is not None:
                 yield each
@@ -163,10 +194,10 @@ class LocalInvoker:
             await asyncio.wait([call])
 
 
-async def _run(rpc: Rpc, behaviour: Any, request: Message, context: "_LocalContext") -> Any:
-    """What the behaviour returns; raises RpcError for every other end."""
+async def _run(rpc: Rpc, running: Awaitable[Any], context: "_LocalContext") -> Any:
+    """What the running behaviour returns; raises RpcError for every other end."""
     try:
-        response = await behaviour(request.SerializeToString(), context)
+        response = await running
     except grpc.aio.AbortError:
         pass
     except Exception:  # noqa: BLE001 - as gRPC does with what a handler lets escape
@@ -247,6 +278,10 @@ class _LocalStreamContext(_LocalContext):
             await self.written.put(None)
             raise
         await self.written.put(None)
+
+
+def _caller(trailing_metadata: TrailingMetadata) -> str:
+    return next((str(value) for key, value in trailing_metadata if key == CALLER_KEY), "")
 
 
 def _address(peer: str) -> str:

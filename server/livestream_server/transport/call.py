@@ -40,6 +40,8 @@ class Call:
     authorization: Sequence[str | bytes]
     """The values of that entry of the metadata, of which there should be at most one."""
     caller: Caller | None = None
+    only_admission: bool = False
+    """Whether the caller only asks if the call would be taken (`x-admission: check`), and who that caller is."""
     sent: int | None = None
     """Answers so far, if the method streams them."""
 
@@ -67,7 +69,7 @@ def begun(method: str, metadata: Metadata, peer: str, *, trust_forwarded_for: bo
 
     `peer` is gRPC's text for where it came from; a proxy's word for that counts if `trust_forwarded_for`.
     """
-    authorization, request_id, forwarded = [], None, None
+    authorization, request_id, forwarded, only_admission = [], None, None, False
     for key, value in metadata:
         if key == "authorization":
             authorization.append(value)
@@ -75,10 +77,12 @@ def begun(method: str, metadata: Metadata, peer: str, *, trust_forwarded_for: bo
             request_id = request_id or value
         elif key == "x-forwarded-for":
             forwarded = forwarded or value
+        elif key == "x-admission":
+            only_admission = value == "check"
     address = peer_address(peer)
     if trust_forwarded_for and isinstance(forwarded, str):
         address = forwarded.partition(",")[0].strip()
-    call = Call(method, request_id_of(request_id), address, authorization)
+    call = Call(method, request_id_of(request_id), address, authorization, only_admission=only_admission)
     _current.set(call)
     return call
 

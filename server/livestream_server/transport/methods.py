@@ -11,6 +11,7 @@ from google.api import field_behavior_pb2
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from livestream.v1.access_pb2 import Access, access
 from livestream_server.errors import Invalid, Violation
@@ -33,6 +34,7 @@ class Method:
     """The fields that must be there, each with what tells whether it is, and not empty."""
     max_request_bytes: int
     timeout: float
+    empty_answer: Callable[[], Message]
     event_id: str
     """The field of a stream's answers from which a caller resumes; empty if there is none."""
 
@@ -62,6 +64,7 @@ def method_named(service: str, name: str) -> Method:
             LARGE_REQUEST_BYTES if any(each.type == each.TYPE_BYTES for each in fields) else SMALL_REQUEST_BYTES
         ),
         timeout=_timeouts()[f"{service}/{name}"],
+        empty_answer=GetMessageClass(descriptor.output_type),
         event_id=option.events.id,
     )
 

@@ -126,7 +126,9 @@ class _Pipeline:
             failure: ServiceError | None = None
             response = None
             try:
-                response = await run(endpoint, request, context, call)
+                running = run(endpoint, request, context, call)
+                del request  # it may hold a file, and so does the message that is made of it
+                response = await running
                 code = grpc.StatusCode.OK
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets words of ours
                 failure = self._explained(error) or Internal()
@@ -139,7 +141,10 @@ class _Pipeline:
             if failure:
                 # Last of all: a caller who does not read takes the status when they read again, if ever.
                 await _abort(context, failure, call)
-            context.set_trailing_metadata((("x-request-id", call.request_id),))
+            trailing = [("x-request-id", call.request_id)]
+            if call.only_admission:
+                trailing.append(("x-caller", call.caller.id if call.caller else ""))
+            context.set_trailing_metadata(tuple(trailing))
             return response
 
         return answer
@@ -152,7 +157,10 @@ class _Pipeline:
             seconds = self._seconds_left(endpoint.method, context)
             with self._deadlines.within(seconds + _SLACK_SECONDS):
                 call.caller = await self._caller(endpoint.method, call.authorization)
+                if call.only_admission:
+                    return endpoint.method.empty_answer()
                 message = _parsed(endpoint, request)
+                del request
                 with self._guards.database_deadline(seconds):
                     answer: Message = await endpoint.behaviour(message, context)
                     return answer
