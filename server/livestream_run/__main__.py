@@ -6,18 +6,23 @@ Kept light: a worker is forked before anything of grpc is imported.
 import argparse
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from livestream_run import addresses, memory, metrics
+from livestream_gateway.settings import GatewaySettings
+from livestream_run import addresses, memory, operations
 from livestream_run.addresses import Address
 from livestream_run.dev.errors import DevError
+from livestream_run.open_files import allow_open_files
 from livestream_run.workers import BROKEN_SETTINGS, supervise
-from livestream_server.errors import CannotStart, DatabaseUnreachable
+from livestream_server.errors import CannotStart, DatabaseUnreachable, UnusableSetting
 from livestream_server.settings import Settings
+
+Work = Callable[[Callable[[operations.Report], None]], Coroutine[Any, Any, None]]
+"""What a worker runs; it is given what takes its reports."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,17 +84,33 @@ def _serve(options: argparse.Namespace) -> int:
     if not options.grpc and not options.http:
         raise ValueError("give --grpc, --http or both")
     settings = Settings()
+    if options.http:
+        _require_room_for_watchers(settings, GatewaySettings())
 
-    async def work() -> None:
+    async def work(report: Callable[[operations.Report], None]) -> None:
         from livestream_run.serve import serve  # noqa: PLC0415 - imports grpc, so after the fork
 
-        await serve(settings, grpc_address=options.grpc, http_address=options.http, share_ports=options.workers > 1)
+        await serve(
+            settings,
+            grpc_address=options.grpc,
+            http_address=options.http,
+            share_ports=options.workers > 1,
+            report=report,
+        )
 
-    return _run(options, settings, work)
+    return _run(options, settings, work, settings.operations_address)
+
+
+def _require_room_for_watchers(settings: Settings, gateway: GatewaySettings) -> None:
+    """Raise UnusableSetting if watchers alone could take all connections."""
+    if gateway.max_connections <= settings.max_watchers:
+        raise UnusableSetting(
+            "GATEWAY_MAX_CONNECTIONS must be greater than LIVESTREAM_MAX_WATCHERS: a watcher over HTTP is a connection"
+        )
 
 
 def _gateway(options: argparse.Namespace) -> int:
-    async def work() -> None:
+    async def work(report: Callable[[operations.Report], None]) -> None:
         from livestream_client import TlsFiles  # noqa: PLC0415 - imports grpc, so after the fork
         from livestream_run.serve import serve_gateway  # noqa: PLC0415 - likewise
 
@@ -99,34 +120,36 @@ def _gateway(options: argparse.Namespace) -> int:
             http_address=options.http,
             tls=TlsFiles(*files) if any(files) else None,
             share_port=options.workers > 1,
+            report=report,
         )
 
-    return _run(options, None, work)
+    return _run(options, None, work, GatewaySettings().operations_address)
 
 
-def _run(options: argparse.Namespace, settings: Settings | None, work: Callable[[], Coroutine[Any, Any, None]]) -> int:
+def _run(options: argparse.Namespace, settings: Settings | None, work: Work, operations_at: str | None) -> int:
     stop_within = settings.drain_seconds + settings.grace_seconds if settings else 10.0
-    metrics_address = addresses.parse(settings.metrics_address) if settings and settings.metrics_address else None
-    for address in (getattr(options, "grpc", None), options.http, metrics_address):
+    operations_address = addresses.parse(operations_at) if operations_at else None
+    for address in (getattr(options, "grpc", None), options.http, operations_address):
         if address and address.port:
             addresses.require_free(address)
 
-    def worker() -> int:
-        return _worker(settings, work)
+    share = options.workers > 1
+    with operations.serving(operations_address, share=share) if operations_address else nullcontext() as reports:
 
-    with ExitStack() as stack:
-        if options.workers > 1 and metrics_address:
-            stack.enter_context(metrics.shared_by_workers())
-        if metrics_address:
-            metrics.serve(metrics_address)
-        if options.workers == 1:
-            return worker()
-        return supervise(options.workers, worker, stop_within=stop_within, on_end=metrics.forget)
+        def worker() -> int:
+            return _worker(settings, work, reports.write if reports else lambda _report: None)
+
+        def ended(worker: int) -> None:
+            if reports:
+                reports.forget(worker)
+
+        return supervise(options.workers, worker, stop_within=stop_within, on_end=ended) if share else worker()
 
 
-def _worker(settings: Settings | None, work: Callable[[], Coroutine[Any, Any, None]]) -> int:
+def _worker(settings: Settings | None, work: Work, report: Callable[[operations.Report], None]) -> int:
     """Run one worker to its end; answers with its exit code."""
     memory.return_what_is_free()
+    allow_open_files()
     import uvloop  # noqa: PLC0415 - after the fork
 
     from livestream_run import logs  # noqa: PLC0415 - after the fork
@@ -134,7 +157,7 @@ def _worker(settings: Settings | None, work: Callable[[], Coroutine[Any, Any, No
     if settings:
         logs.configure(settings)
     try:
-        uvloop.run(work())
+        uvloop.run(work(report))
     except (OSError, CannotStart) as error:
         print(f"livestream-server: {error}", file=sys.stderr)
         # A database may come: whoever supervises us tries again.

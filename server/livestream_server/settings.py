@@ -154,8 +154,8 @@ class Settings(BaseSettings):
     trust_forwarded_for: bool = Field(
         False, description="Take the caller's address from `x-forwarded-for`, where only a trusted gateway connects."
     )
-    metrics_address: str | None = Field(
-        None, pattern=r"^[\w.\[\]:-]*:\d+$", description="host:port that serves Prometheus metrics; off if absent."
+    operations_address: str | None = Field(
+        None, pattern=r"^[\w.\[\]:-]*:\d+$", description="host:port of probes and metrics; off if absent."
     )
     log_format: Literal["auto", "json", "console"] = Field("auto", description="`auto`: console on a terminal.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from livestream_gateway.app import create_app
 from livestream_gateway.endpoint import BODY_LIMITS_WITH_FILE, FORM
-from livestream_gateway.invoker import LocalInvoker
 from livestream_gateway.settings import GatewaySettings
 from livestream_gateway.uploads import LARGE_BODY_BYTES
 from tests.gateway.fake_service import (
@@ -20,7 +19,6 @@ from tests.gateway.fake_service import (
     FakeService,
     app_of,
     client_of,
-    handlers_of,
     invoker_of,
     refuse,
     talk,
@@ -179,14 +177,14 @@ async def test_a_chunked_body_counts_as_the_longest_that_it_may_become() -> None
     assert app._uploads.bytes_held == 0
 
 
+ONE_APP: Any = app_of(FakeService())
 ENDS = ("answered", "gone", "cancelled", "failed", "no form")
 
 
 @given(st.lists(st.tuples(st.sampled_from(ENDS), st.integers(0, 3), st.integers(0, 30)), min_size=1, max_size=12))
 async def test_whatever_becomes_of_uploads_nothing_stays_counted(plans: list[tuple[str, int, int]]) -> None:
     """A leak of some bytes per lost connection would refuse everybody's uploads after a day."""
-    service = FakeService()
-    app = create_app(LocalInvoker(handlers_of(service)), settings=GatewaySettings(), ready=bool, media_directory=None)
+    app = ONE_APP
     body = HEAD + bytes(JUST_LARGE - len(HEAD) - len(END)) + END
     most = 0
 
@@ -195,7 +193,7 @@ async def test_whatever_becomes_of_uploads_nothing_stays_counted(plans: list[tup
 
         async def receive() -> Any:
             nonlocal most
-            most = max(most, app._uploads.bytes_held)  # type: ignore[attr-defined]
+            most = max(most, app._uploads.bytes_held)
             for _ in range(turns):
                 await asyncio.sleep(0)
             if end == "gone":
@@ -221,6 +219,6 @@ async def test_whatever_becomes_of_uploads_nothing_stays_counted(plans: list[tup
 
     async with asyncio.timeout(60):
         await asyncio.gather(*(one(*plan) for plan in plans))
-    assert app._uploads.bytes_held == 0  # type: ignore[attr-defined]
-    assert not app._uploads._per_caller  # type: ignore[attr-defined]
+    assert app._uploads.bytes_held == 0
+    assert not app._uploads._per_caller
     assert most <= 4 * 2 * JUST_LARGE

@@ -77,7 +77,7 @@ CASES = {
     "a number that is none": Case({"LIVESTREAM_DRAIN_SECONDS": CANARY}, "LIVESTREAM_DRAIN_SECONDS"),
     "a busy port": Case({}, "{busy}", arguments=("--grpc", "{busy}")),
     "a busy port for HTTP": Case({}, "{busy}", arguments=("--http", "{busy}")),
-    "a busy port for metrics": Case({"LIVESTREAM_METRICS_ADDRESS": "{busy}"}, "{busy}"),
+    "a busy port for operations": Case({"LIVESTREAM_OPERATIONS_ADDRESS": "{busy}"}, "{busy}"),
     "broken settings for two workers": Case(
         {"MEDIA_DIRECTORY": f"/dev/null/{CANARY}"}, "MEDIA_DIRECTORY", arguments=("--grpc", "{free}", "--workers", "2")
     ),
