@@ -19,6 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from livestream_gateway.connection_limit import PROBE_PATHS, ConnectionLimit
+from livestream_gateway.discarding import DiscardBudget
 from livestream_gateway.envelope import Answer, Refusal
 from livestream_gateway.guard import ALLOW
 from livestream_gateway.settings import GatewaySettings
@@ -55,6 +56,7 @@ class ConnectionConfig(Config):
         )
         self.settings = settings
         self.connection_limit = ConnectionLimit(settings.max_connections)
+        self.discard_budget = DiscardBudget()
 
 
 class Arriving(Enum):
@@ -108,12 +110,12 @@ class Connection(HttpToolsProtocol):
     def enforce(self, now: float) -> None:
         """Refuse or close if the peer is late; called several times per second."""
         if now >= self._arrive_by:
-            if self.pipeline or self.flow.read_paused:  # we are late: an earlier answer, or the app's reading
+            if self._is_discarding():
+                self.transport.abort()
+            elif self.pipeline or self.flow.read_paused:  # we are late: an earlier answer, or the app's reading
                 self._arrive_by = now + self._request_timeout
             elif self._arriving is _NOTHING:
                 self.transport.close()
-            elif self._arriving is _REST:
-                self.transport.abort()
             else:
                 self._refuse(Refusal(408, "the request took too long to arrive"))
         if now >= self._read_by and self._unread - self.transport.get_write_buffer_size() < SLOWEST_READ_BYTES:
@@ -130,6 +132,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.config.connection_limit.discard(self)
+        self.config.discard_budget.forget(self)
         super().connection_lost(exc)
 
     def drop(self) -> None:
@@ -226,6 +229,7 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
             self._arriving = _NOTHING
             if self.cycle.response_complete:
+                self.discard_on()
                 self._await_request()
             else:
                 self._arrive_by = inf
@@ -288,11 +292,21 @@ class Connection(HttpToolsProtocol):
         self.flow.resume_reading()
         self.transport.write_eof()
 
+    def _is_discarding(self) -> bool:
+        return self._arriving is _REST or (self._arriving is _BODY and self.cycle.response_complete)
+
     def _discard(self, count: int) -> None:
-        """Bound what a peer sends for nothing."""
+        """Bound what a peer sends for nothing, and how fast it is read."""
         self._discarded += count
         if self._discarded > MAX_DISCARDED_BYTES:
             self.transport.abort()
+        elif not self.config.discard_budget.spend(self, count):
+            self.flow.pause_reading()
+
+    def discard_on(self) -> None:
+        """Read on, after others had their turn."""
+        self.config.discard_budget.forget(self)
+        self.flow.resume_reading()
 
     def _answer(self, answer: Answer) -> None:
         headers = [

@@ -62,4 +62,5 @@ class _Server(uvicorn.Server):
             if isinstance(connection, Connection):
                 connection.enforce(now)
         self.config.connection_limit.thin(now)
+        self.config.discard_budget.refill()
         return await super().on_tick(counter)
