@@ -4,14 +4,14 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from tests.promises.calls import lines, register, started
+from tests.promises.calls import lines, register, started, until
 from tests.support.world import LiveService, environment_for, token
 
 pytestmark = pytest.mark.one_engine("bodies come over HTTP")
@@ -43,7 +43,11 @@ def resident_mib(pid: int) -> float:
 
 
 def sockets(pid: int) -> int:
-    return sum(str(each.readlink()).startswith("socket:") for each in Path(f"/proc/{pid}/fd").iterdir())
+    found = 0
+    for each in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            found += str(each.readlink()).startswith("socket:")
+    return found
 
 
 @asynccontextmanager
@@ -101,7 +105,7 @@ async def flood(service: LiveService, authorizations: Sequence[str], kind: str) 
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("who", ["forged", "forged, chunked", "one user", "two users, chunked"])
+@pytest.mark.parametrize("who", ["forged", "forged, chunked", "two users, chunked"])
 async def test_bodies_of_strangers_cost_nobody_anything(
     mongo_uri: str, database_name: str, media: Path, figure: Callable[[str], None], who: str
 ) -> None:
@@ -118,15 +122,14 @@ async def test_bodies_of_strangers_cost_nobody_anything(
         authorizations = {
             "forged": ["Bearer forged.token.here"],
             "forged, chunked": ["Bearer forged.token.here"],
-            "one user": [f"Bearer {token(users[0])}"],
             "two users, chunked": [f"Bearer {token(each)}" for each in users],
         }[who]
         async with watched(service, path) as beside:
             ended = await flood(service, authorizations, "chunked" if "chunked" in who else "whole")
-            await asyncio.sleep(1)
+        await until(lambda: sockets(service.process.pid) <= before)
         left = sockets(service.process.pid) - before
-    figure(f"{CONNECTIONS} x 7 MiB, {who} ({ended}): alone {alone}; beside {beside}; {left} connections left")
+    figure(f"{CONNECTIONS} x 7 MiB, {who} ({ended}): alone {alone}; beside {beside}; {max(0, left)} connections left")
     assert (alone.failed, beside.failed) == (0, 0)
     assert max(beside.mib) - alone.mib[0] <= MOST_MIB
-    assert left <= HONEST
-    assert "none" not in ended.partition("=")[0]
+    assert ("429" if "users" in who else "401") in ended
+    assert "201" not in ended

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +65,31 @@ async def _all_tell(ready: Any, workers: int, *, database: str, status: int, wit
         and len(told) == workers
         and all(each["database"] == database and each["worker"] != without for each in told)
     )
+
+
+@pytest.mark.one_engine("what is asked here is not gRPC")
+async def test_a_gateway_alone_has_an_operations_port_too(live_service: LiveService) -> None:
+    """Its readiness is that of the service behind it, and its own."""
+    address, http = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "livestream_run", "gateway", "--target", live_service.grpc_target, "--http", http),
+        env={**os.environ, "GATEWAY_OPERATIONS_ADDRESS": address},
+    )
+
+    async def ready() -> bool:
+        try:
+            status, body = await asyncio.to_thread(probe, f"http://{address}/readyz")
+        except OSError:
+            return False
+        return status == 200 and [each["service"] for each in body["workers"]] == ["ok"]
+
+    try:
+        await until(ready)
+        assert (await asyncio.to_thread(probe, f"http://{http}/readyz")) == (200, {"status": "ok"})
+    finally:
+        process.terminate()
+        code = await asyncio.wait_for(process.wait(), 30)
+    assert code == 0
 
 
 @pytest.mark.one_engine("what is asked here is not gRPC")

@@ -77,6 +77,12 @@ CASES = {
     "a number that is none": Case({"LIVESTREAM_DRAIN_SECONDS": CANARY}, "LIVESTREAM_DRAIN_SECONDS"),
     "a busy port": Case({}, "{busy}", arguments=("--grpc", "{busy}")),
     "a busy port for HTTP": Case({}, "{busy}", arguments=("--http", "{busy}")),
+    "more watchers than connections": Case(
+        {"LIVESTREAM_MAX_WATCHERS": "3072"}, "GATEWAY_MAX_CONNECTIONS", arguments=("--http", "{free}")
+    ),
+    "a broken setting of the gateway for two workers": Case(
+        {"GATEWAY_MAX_CONNECTIONS": "0"}, "GATEWAY_MAX_CONNECTIONS", arguments=("--http", "{free}", "--workers", "2")
+    ),
     "a busy port for operations": Case({"LIVESTREAM_OPERATIONS_ADDRESS": "{busy}"}, "{busy}"),
     "broken settings for two workers": Case(
         {"MEDIA_DIRECTORY": f"/dev/null/{CANARY}"}, "MEDIA_DIRECTORY", arguments=("--grpc", "{free}", "--workers", "2")
