@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ import httpx2
 import pytest
 
 from tests.promises.calls import lines, register, started, until
+from tests.support.proxy import FaultProxy
 from tests.support.world import LiveService, environment_for, token
 
 pytestmark = pytest.mark.one_engine("bodies come over HTTP")
@@ -132,3 +134,39 @@ async def test_bodies_of_strangers_cost_nobody_anything(
     assert max(beside.mib) - alone.mib[0] <= MOST_MIB
     assert ("429" if "users" in who else "401") in ended
     assert "201" not in ended
+
+
+@pytest.mark.faults
+async def test_an_upload_under_way_is_in_memory_once(
+    proxy: FaultProxy, database_name: str, media: Path, figure: Callable[[str], None]
+) -> None:
+    """The HTTP body, the message, its bytes and the message made of them would be four times what is counted."""
+    picture = bytes(5 * 1024 * 1024)
+    async with (
+        started(LiveService(environment_for(proxy.uri, database_name, media))) as service,
+        lines(service.grpc_target, 1) as (line,),
+        httpx2.AsyncClient(base_url=service.http_url, timeout=30, limits=httpx2.Limits(max_connections=50)) as http,
+    ):
+        users = await register(line, 50)
+        before = most = resident_mib(service.process.pid)
+        proxy.blackhole()
+        posts = [
+            asyncio.create_task(
+                http.post(
+                    "/api/v1/live-stream/create",
+                    data={"title": "x"},
+                    files={"thumbnail": ("p.png", picture)},
+                    headers={"authorization": f"Bearer {token(each)}"},
+                )
+            )
+            for each in users
+        ]
+        while not all(each.done() for each in posts):
+            most = max(most, resident_mib(service.process.pid))
+            await asyncio.sleep(0.05)
+        codes = Counter([(await each).status_code for each in posts])
+        proxy.heal()
+    figure(f"50 uploads of 5 MiB at once, of which 12 fit: +{most - before:.0f} MiB; {dict(codes)}")
+    assert most - before <= 2 * 64
+    assert codes[503] >= 38
+    assert codes.keys() <= {503, 504}

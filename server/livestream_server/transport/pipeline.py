@@ -159,10 +159,10 @@ class _Pipeline:
                 call.caller = await self._caller(endpoint.method, call.authorization)
                 if call.only_admission:
                     return endpoint.method.empty_answer()
-                message = _parsed(endpoint, request)
+                running = endpoint.behaviour(_parsed(endpoint, request), context)
                 del request
                 with self._guards.database_deadline(seconds):
-                    answer: Message = await endpoint.behaviour(message, context)
+                    answer: Message = await running
                     return answer
         finally:
             self._in_flight -= 1
