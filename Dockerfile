@@ -28,12 +28,14 @@ COPY --from=build /opt/livestream /opt/livestream
 RUN install -d -o 10001 -g 10001 /var/lib/livestream/media
 ENV PATH=/opt/livestream/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
-    MEDIA_DIRECTORY=/var/lib/livestream/media
+    MEDIA_DIRECTORY=/var/lib/livestream/media \
+    LIVESTREAM_OPERATIONS_ADDRESS=:9090 \
+    GATEWAY_OPERATIONS_ADDRESS=:9090
 WORKDIR /var/lib/livestream
 USER 10001:10001
-EXPOSE 50051 8080
-# For the gateway alone, and where gRPC speaks TLS, the orchestrator's own check replaces this one.
+# 9090 is for probes and metrics, and never public.
+EXPOSE 50051 8080 9090
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["python", "-m", "livestream_client.health"]
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9090/readyz', timeout=4)"]
 ENTRYPOINT ["livestream-server"]
 CMD ["serve", "--grpc", ":50051", "--http", ":8080"]

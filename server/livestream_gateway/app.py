@@ -13,19 +13,23 @@ import structlog
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from livestream_gateway.contract import Route, every_route
+from livestream_gateway.contract import Route, Rpc, every_route
 from livestream_gateway.endpoint import Endpoint
 from livestream_gateway.envelope import Answer, Refusal, failed, success, unauthenticated
 from livestream_gateway.exchange import ClientGone, RequestHeaders, WhileConnected, respond
-from livestream_gateway.invoker import Invoker, RpcError
+from livestream_gateway.invoker import Invoker, Metadata, RpcError
 from livestream_gateway.media import PREFIX as MEDIA_PREFIX
 from livestream_gateway.media import media
 from livestream_gateway.routes import NoSuchPath, Router, WrongVerb
 from livestream_gateway.settings import GatewaySettings
+from livestream_gateway.uploads import Upload, Uploads
 
 _METADATA_VALUE = re.compile(rb"[ -~]{1,8192}")
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}(?:-[0-9a-f]{1,32}){3}")  # W3C Trace Context, section 3.2
 _CORS_HEADERS = ("authorization", "content-type", "idempotency-key", "last-event-id", "traceparent", "x-request-id")
+
+HEALTHY = Answer(200, b'{"status":"ok"}')
+UNHEALTHY = Answer(503, b'{"status":"unavailable"}', ((b"retry-after", b"1"),))
 
 _log = structlog.get_logger("livestream.gateway")
 
@@ -46,7 +50,7 @@ def create_app(
     pages = {"/healthz": _probe(lambda: True), "/readyz": _probe(ready), **(extra or {})}
     if media_directory is not None:
         pages[MEDIA_PREFIX] = media(media_directory)
-    gateway = _Gateway(Router(map(Endpoint, every_route())), invoker, pages)
+    gateway = _Gateway(Router(map(Endpoint, every_route())), invoker, pages, settings)
     if not settings.cors_origins:
         return gateway
     return CORSMiddleware(
@@ -59,10 +63,13 @@ def create_app(
 
 
 class _Gateway:
-    def __init__(self, router: Router, invoker: Invoker, pages: Mapping[str, ASGIApp]) -> None:
+    def __init__(
+        self, router: Router, invoker: Invoker, pages: Mapping[str, ASGIApp], settings: GatewaySettings
+    ) -> None:
         self._router = router
         self._invoker = invoker
         self._pages = pages
+        self._uploads = Uploads(most_bytes=settings.max_upload_bytes, most_per_caller=settings.max_uploads_per_caller)
         self._prefixes = tuple(path for path in pages if path.endswith("/"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,19 +107,30 @@ class _Gateway:
         headers.refuse_repeated()
         route = endpoint.route
         metadata = _metadata(headers, route)
-        request = await endpoint.message(headers, scope["query_string"], variables, receive)
-        call = route.rpc, request, metadata, route.rpc.timeout, _peer(scope)
-        if endpoint.events:
-            async with aclosing(self._invoker.stream(*call)) as answers:
+        rpc, peer = route.rpc, _peer(scope)
+        with Upload(self._uploads, lambda: self._caller(rpc, metadata, peer)) as upload:
+            # The message, which may hold a file, gets no name here: so it lives no longer than the invoker needs it.
+            reading = endpoint.message(headers, scope["query_string"], variables, receive, upload)
+            if endpoint.events:
+                stream = self._invoker.stream(rpc, await reading, metadata, rpc.timeout, peer)
+                async with aclosing(stream) as answers:
+                    with WhileConnected(receive):
+                        await endpoint.events.respond(scope, send, answers, headers.request_id)
+                return None
+            calling = self._invoker(rpc, await reading, metadata, rpc.timeout, peer)
+            try:
                 with WhileConnected(receive):
-                    await endpoint.events.respond(scope, send, answers, headers.request_id)
-            return None
+                    response = await calling
+            except RpcError as error:
+                raise failed(error, rpc.method.input_type) from None
+            return success(route.status, endpoint.data(response))
+
+    async def _caller(self, rpc: Rpc, metadata: Metadata, peer: str) -> str:
+        """Who may call `rpc` now: the caller's id, or the peer of one who needs none. Raises Refusal."""
         try:
-            with WhileConnected(receive):
-                response = await self._invoker(*call)
+            return await self._invoker.admit(rpc, metadata, peer) or peer
         except RpcError as error:
-            raise failed(error, route.rpc.method.input_type) from None
-        return success(route.status, endpoint.data(response))
+            raise failed(error, rpc.method.input_type) from None
 
 
 def _metadata(headers: RequestHeaders, route: Route) -> list[tuple[str, str]]:
@@ -142,8 +160,14 @@ def _peer(scope: Scope) -> str:
 
 
 def _probe(healthy: Callable[[], bool]) -> ASGIApp:
+    """Answers GET and HEAD with one of two constant bodies: whoever may ask learns nothing else."""
+
     async def answer(scope: Scope, _receive: Receive, send: Send) -> None:
-        verdict = success(200, None) if healthy() else Refusal(503, headers=((b"retry-after", b"1"),)).answer
-        await respond(scope, send, verdict)
+        if scope["method"] not in ("GET", "HEAD"):
+            await respond(scope, send, Refusal(405, headers=((b"allow", b"GET, HEAD"),)).answer)
+        elif healthy():
+            await respond(scope, send, HEALTHY)
+        else:
+            await respond(scope, send, UNHEALTHY)
 
     return answer

@@ -6,6 +6,7 @@ tick asks each one to `enforce` that, which costs less than a timer per request.
 """
 
 from asyncio import AbstractEventLoop, Transport
+from collections.abc import Callable
 from enum import Enum, auto
 from itertools import chain
 from math import ceil, inf
@@ -17,6 +18,8 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from livestream_gateway.connection_limit import PROBE_PATHS, ConnectionLimit
+from livestream_gateway.discarding import DiscardBudget
 from livestream_gateway.envelope import Answer, Refusal
 from livestream_gateway.exchange import respond
 from livestream_gateway.guard import ALLOW
@@ -27,6 +30,8 @@ MAX_TARGET_BYTES = 8 * 1024
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 16 * 1024
 MAX_PIPELINED = 16
+MAX_DISCARDED_BYTES = 32 * 1024 * 1024  # of what a peer sends after it was answered
+LINGER_SECONDS = 2.0
 SLOWEST_READ_BYTES = 16 * 1024  # of what we hold for a peer, it must read so much in every request timeout
 
 
@@ -51,6 +56,8 @@ class ConnectionConfig(Config):
             timeout_keep_alive=ceil(settings.idle_timeout_seconds),
         )
         self.settings = settings
+        self.connection_limit = ConnectionLimit(settings.max_connections)
+        self.discard_budget = DiscardBudget()
 
 
 class Arriving(Enum):
@@ -59,9 +66,22 @@ class Arriving(Enum):
     NOTHING = auto()
     HEAD = auto()
     BODY = auto()
+    REST = auto()
+    """Whatever comes after our last answer; it is discarded."""
 
 
-_NOTHING, _HEAD, _BODY = Arriving  # Python 3.11 takes its time over `Arriving.HEAD`, and a request asks a dozen times
+_NOTHING, _HEAD, _BODY, _REST = (
+    Arriving  # Python 3.11 takes its time over `Arriving.HEAD`, and a request asks a dozen times
+)
+
+
+class _CycleTransport:
+    """The transport as a request's cycle knows it: to close is to close when the peer can have read the answer."""
+
+    def __init__(self, transport: Transport, close: Callable[[], None]) -> None:
+        self.write = transport.write
+        self.is_closing = transport.is_closing
+        self.close = close
 
 
 class Connection(HttpToolsProtocol):
@@ -85,13 +105,15 @@ class Connection(HttpToolsProtocol):
         self._idle_timeout = config.settings.idle_timeout_seconds
         self._arriving = _NOTHING
         self._arrive_by = self._read_by = inf
-        self._unfinished = self._unread = 0
-        self._finished_something = self._refused = False
+        self._unfinished = self._unread = self._discarded = 0
+        self._finished_something = self._refused = self._only_probes = False
 
     def enforce(self, now: float) -> None:
         """Refuse or close if the peer is late; called several times per second."""
         if now >= self._arrive_by:
-            if self.pipeline or self.flow.read_paused:  # we are late: an earlier answer, or the app's reading
+            if self._is_discarding():
+                self.transport.abort()
+            elif self.pipeline or self.flow.read_paused:  # we are late: an earlier answer, or the app's reading
                 self._arrive_by = now + self._request_timeout
             elif self._arriving is _NOTHING:
                 self.transport.close()
@@ -104,14 +126,25 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
-        self._arrive_by = self.loop.time() + self._request_timeout
-        if len(self.connections) > self.config.settings.max_connections:
-            self._refuse(Refusal(503, "too many connections are open", headers=((b"retry-after", b"1"),)))
+        self._cycle_transport = _CycleTransport(transport, self._close)
+        now = self.loop.time()
+        self._arrive_by = now + self._request_timeout
+        self._only_probes = not self.config.connection_limit.add(self, now)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.config.connection_limit.discard(self)
+        self.config.discard_budget.forget(self)
+        super().connection_lost(exc)
+
+    def drop(self) -> None:
+        """Close at once, to make room for others."""
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
         if self._refused:
+            self._discard(len(data))
             return
+        self._unset_keepalive_if_required()
         self._finished_something = False
         try:
             self._parse(data)
@@ -160,6 +193,8 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._arriving = _HEAD
         self._arrive_by = self.loop.time() + self._request_timeout
+        self._discarded = 0
+        self.config.connection_limit.mark_busy(self)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._arriving is _HEAD:
@@ -179,12 +214,26 @@ class Connection(HttpToolsProtocol):
             raise Refusal(431, _HEADERS_LIMIT)
         if len(self.pipeline) == MAX_PIPELINED:
             raise Refusal(429, f"at most {MAX_PIPELINED} requests may wait for their turn on a connection")
+        if self._only_probes and not self._is_probe():
+            raise Refusal(503, "too many connections are open", headers=((b"retry-after", b"1"),))
         if not self.parser.should_upgrade():  # see `_read_head_again`
+            if self.parser.get_http_version() == "1.0":
+                self.expect_100_continue = False  # RFC 9110, 10.1.1
             super().on_headers_complete()
             self._arriving = _BODY
+            self.cycle.transport = self._cycle_transport  # type: ignore[assignment]  # all of one that it needs
+            if self._only_probes or self.expect_100_continue:
+                # A client that was refused before it sent its body may send it or not, so what comes next on this
+                # connection could be a body or a request.
+                self.cycle.keep_alive = False
+
+    def _is_probe(self) -> bool:
+        return self.url.partition(b"?")[0] in PROBE_PATHS and self.parser.get_method() in (b"GET", b"HEAD")
 
     def on_body(self, body: bytes) -> None:
         self._finished_something = True
+        if self.cycle.response_complete:
+            self._discard(len(body))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -192,14 +241,25 @@ class Connection(HttpToolsProtocol):
         if self._arriving is _BODY:
             super().on_message_complete()
             self._arriving = _NOTHING
-            self._arrive_by = self.loop.time() + self._idle_timeout if self.cycle.response_complete else inf
+            if self.cycle.response_complete:
+                self.discard_on()
+                self._await_request()
+            else:
+                self._arrive_by = inf
 
     # What the request's cycle and the transport call.
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._arriving is _NOTHING and self.cycle.response_complete:
-            self._arrive_by = self.loop.time() + self._idle_timeout
+        if self.cycle.response_complete:  # else it is the cycle of a pipelined request
+            self.cycle.body = bytearray()  # the next request may be long in coming
+            if self._arriving is _NOTHING:
+                self._await_request()
+
+    def _await_request(self) -> None:
+        now = self.loop.time()
+        self._arrive_by = now + self._idle_timeout
+        self.config.connection_limit.mark_idle(self, now)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -215,7 +275,6 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer in the app's place, and close; but requests before this one still get their answers."""
-        self._arrive_by = inf
         self._refused = True
         cycle = self.cycle
         if self.pipeline and self._arriving is _BODY:
@@ -233,9 +292,44 @@ class Connection(HttpToolsProtocol):
         elif cycle is None or cycle.response_complete:
             self._answer(refusal.answer)
         else:
+            self._arrive_by = inf
             cycle.keep_alive = False
             return
-        self.transport.close()
+        self._linger()
+
+    def _close(self) -> None:
+        """Close after an answer."""
+        if self._arriving is _BODY:
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        """Close, but read on for a while: for what we leave unread the peer's system discards our answer (RST)."""
+        self._arriving = _REST
+        self._arrive_by = self.loop.time() + LINGER_SECONDS
+        cycle = self.cycle
+        if cycle and not cycle.response_complete:
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.flow.resume_reading()
+        self.transport.write_eof()
+
+    def _is_discarding(self) -> bool:
+        return self._arriving is _REST or (self._arriving is _BODY and self.cycle.response_complete)
+
+    def _discard(self, count: int) -> None:
+        """Bound what a peer sends for nothing, and how fast it is read."""
+        self._discarded += count
+        if self._discarded > MAX_DISCARDED_BYTES:
+            self.transport.abort()
+        elif not self.config.discard_budget.spend(self, count):
+            self.flow.pause_reading()
+
+    def discard_on(self) -> None:
+        """Read on, after others had their turn."""
+        self.config.discard_budget.forget(self)
+        self.flow.resume_reading()
 
     def _answer(self, answer: Answer) -> None:
         headers = [

@@ -17,11 +17,12 @@ from livestream_gateway.dialect.strict_json import NotJson, loads
 from livestream_gateway.envelope import Refusal, invalid
 from livestream_gateway.events import EventStream
 from livestream_gateway.exchange import RequestHeaders, read_body
+from livestream_gateway.uploads import LARGE_BODY_BYTES, Upload
 
 JSON, FORM = b"application/json", b"multipart/form-data"
 
 _KIB, _MIB = 1024, 1024 * 1024
-BODY_LIMIT = 64 * _KIB
+BODY_LIMIT = LARGE_BODY_BYTES
 BODY_LIMITS_WITH_FILE = {JSON: 7 * _MIB + 64 * _KIB, FORM: 5 * _MIB + 64 * _KIB}
 """Bytes; base64 makes 5 MiB of file nearly 7 MiB of JSON."""
 
@@ -46,18 +47,23 @@ class Endpoint:
         """How to answer, if the RPC streams its answers."""
 
     async def message(
-        self, headers: RequestHeaders, query: bytes, variables: Mapping[str, str], receive: Receive
+        self,
+        headers: RequestHeaders,
+        query: bytes,
+        variables: Mapping[str, str],
+        receive: Receive,
+        upload: Upload,
     ) -> Message:
         """The request. What the path decides is not even looked for elsewhere; a header wins over the body.
 
-        Raises Refusal (400, 413, 415) or ClientGone.
+        Raises Refusal (400, 413, 415, or what `upload` raises) or ClientGone.
         """
         wrong: Wrong = []
         fields: dict[str, Any] = {}
         if self.route.body != "*":
             fields |= self._request.texts(_pairs(query), wrong)
         if self.route.body:
-            fields |= await self._from_body(headers, receive, wrong)
+            fields |= await self._from_body(headers, receive, upload, wrong)
         for field, header in self._headers:
             if (value := headers.get(header)) is not None:
                 fields[field] = self._request.variable(field, value.decode("latin-1"), wrong, self.route.headers[field])
@@ -67,15 +73,17 @@ class Endpoint:
             raise invalid(wrong)
         return self.route.rpc.request(**fields, **self.route.fixed)
 
-    async def _from_body(self, headers: RequestHeaders, receive: Receive, wrong: Wrong) -> dict[str, Any]:
+    async def _from_body(
+        self, headers: RequestHeaders, receive: Receive, upload: Upload, wrong: Wrong
+    ) -> dict[str, Any]:
         content_type = headers.get(b"content-type") or b""
         if self.route.takes_raw_body:
-            body = await read_body(receive, BODY_LIMIT, headers.get(b"content-length"))
+            body = await read_body(receive, BODY_LIMIT, headers, upload)
             return {self._part: {"content_type": content_type.decode("latin-1"), "data": body}}
         media_type = content_type.partition(b";")[0].strip().lower()
         if media_type and media_type not in self._limits:
             raise _wrong_type()
-        body = await read_body(receive, self._limits.get(media_type, BODY_LIMIT), headers.get(b"content-length"))
+        body = await read_body(receive, self._limits.get(media_type, BODY_LIMIT), headers, upload)
         if body and not media_type:
             raise _wrong_type()
         if media_type == FORM:

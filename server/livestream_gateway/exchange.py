@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from livestream_gateway.contract import every_route
 from livestream_gateway.envelope import Answer, Refusal, unauthenticated
+from livestream_gateway.uploads import LARGE_BODY_BYTES, Upload
 
 REQUEST_ID = re.compile(rb"[!-~]{1,64}")
 _KNOWN = frozenset(
@@ -18,6 +19,7 @@ _KNOWN = frozenset(
         b"authorization",
         b"content-length",
         b"content-type",
+        b"expect",
         b"traceparent",
         b"x-request-id",
         *(name.lower().encode() for route in every_route() for name in route.headers.values()),
@@ -59,20 +61,29 @@ class RequestHeaders:
         return self._values.get(name)
 
 
-async def read_body(receive: Receive, limit: int, declared: bytes | None) -> bytes:
-    """The whole body, of at most `limit` bytes; `declared` is its Content-Length.
+async def read_body(receive: Receive, limit: int, headers: RequestHeaders, upload: Upload) -> bytes:
+    """The whole body, of at most `limit` bytes.
 
-    Raises Refusal (413; 400 for a length that is none) or ClientGone.
+    `upload` is asked before more than LARGE_BODY_BYTES are read, and before anything is read if the client waits for
+    a word (`Expect: 100-continue`, RFC 9110, 10.1.1), which the first `receive` gives.
+
+    Raises Refusal (413; 400 for a length that is none; whatever `upload` raises) or ClientGone.
     """
-    if declared is not None:
+    expected = limit
+    if (declared := headers.get(b"content-length")) is not None:
         if not declared.isdigit():
             raise Refusal(400, "the header content-length must be a whole number")
         if len(declared) > len(str(limit)) or int(declared) > limit:
             raise _too_large(limit)
+        expected = int(declared)
+    if headers.get(b"expect") or (declared and expected > LARGE_BODY_BYTES):
+        await upload.admit(expected)
     chunks: list[bytes] = []
     size = 0
     more = True
     while more:
+        if size > LARGE_BODY_BYTES:  # a chunked one, whose size nobody knows
+            await upload.admit(expected)
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from livestream_gateway.connection_limit import PROBE_PATHS
 from livestream_gateway.envelope import Refusal
 from livestream_gateway.exchange import RequestHeaders, respond
 from livestream_gateway.settings import GatewaySettings
@@ -45,6 +46,7 @@ class Guard:
         self._app = app
         names = frozenset(name.lower() for name in settings.allowed_hosts)
         self._allowed = lru_cache(maxsize=256)(lambda host: is_allowed(host, names))
+        self._well_formed = lru_cache(maxsize=16)(lambda host: is_allowed(host, frozenset("*")))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -70,7 +72,9 @@ class Guard:
                 hosts, host = hosts + 1, value
             elif name == b"transfer-encoding":
                 codings, coding = codings + 1, value
-        if hosts != 1 or not self._allowed(host):
+        # A probe names the address of this process as its host, which no operator can list.
+        allowed = self._well_formed if scope["raw_path"] in PROBE_PATHS else self._allowed
+        if hosts != 1 or not allowed(host):
             raise _refusal("there must be one Host header, with a name that is served here")
         if codings and (codings > 1 or coding.lower() != b"chunked"):
             raise _refusal("the only transfer coding is chunked")

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
 import grpc
@@ -158,28 +158,34 @@ class LocalInvoker:
     async def __call__(
         self, rpc: Rpc, request: Message, metadata: Metadata, seconds: float | None, peer: str
     ) -> Message:
-        return await self._answer(rpc, request, _LocalContext(metadata, seconds, peer))
+        context = _LocalContext(metadata, seconds, peer)
+        running = self._unary(rpc)(request.SerializeToString(), context)
+        del request  # with a file in it, this would be the second copy of that for as long as the call takes
+        response: Message = await _run(rpc, running, context)
+        return response
 
     async def admit(self, rpc: Rpc, metadata: Metadata, peer: str) -> str:
         context = _LocalContext((*metadata, ADMISSION), rpc.timeout, peer)
-        await self._answer(rpc, rpc.request(), context)
+        await _run(rpc, self._unary(rpc)(b"", context), context)
         return _admitted(context.trailing_metadata())
 
-    async def _answer(self, rpc: Rpc, request: Message, context: "_LocalContext") -> Message:
-        handler = self._handlers.get(rpc.name)
+    def _unary(self, rpc: Rpc) -> Callable[[bytes, "_LocalContext"], Awaitable[Any]]:
+        handler: Any = self._handlers.get(rpc.name)
         if handler is None or handler.unary_unary is None:
             raise RpcError(grpc.StatusCode.UNIMPLEMENTED)
-        response: Message = await _run(rpc, handler.unary_unary, request, context)
-        return response
+        behaviour: Callable[[bytes, _LocalContext], Awaitable[Any]] = handler.unary_unary
+        return behaviour
 
     async def stream(
         self, rpc: Rpc, request: Message, metadata: Metadata, seconds: float | None, peer: str
     ) -> AsyncGenerator[Message, None]:
-        handler = self._handlers.get(rpc.name)
+        handler: Any = self._handlers.get(rpc.name)
         if handler is None or handler.unary_stream is None:
             raise RpcError(grpc.StatusCode.UNIMPLEMENTED)
         context = _LocalStreamContext(metadata, seconds, peer)
-        call = asyncio.create_task(context.until_ended(_run(rpc, handler.unary_stream, request, context)))
+        call = asyncio.create_task(
+            context.until_ended(_run(rpc, handler.unary_stream(request.SerializeToString(), context), context))
+        )
         try:
             while (each := await context.written.get()) is not None:
                 yield each
@@ -189,10 +195,10 @@ class LocalInvoker:
             await asyncio.wait([call])
 
 
-async def _run(rpc: Rpc, behaviour: Any, request: Message, context: "_LocalContext") -> Any:
-    """What the behaviour returns; raises RpcError for every other end."""
+async def _run(rpc: Rpc, running: Awaitable[Any], context: "_LocalContext") -> Any:
+    """What the running behaviour returns; raises RpcError for every other end."""
     try:
-        response = await behaviour(request.SerializeToString(), context)
+        response = await running
     except grpc.aio.AbortError:
         pass
     except Exception:  # noqa: BLE001 - as gRPC does with what a handler lets escape

@@ -54,9 +54,13 @@ class HttpServer:
 
 
 class _Server(uvicorn.Server):
+    config: ConnectionConfig
+
     async def on_tick(self, counter: int) -> bool:
         now = asyncio.get_running_loop().time()
         for connection in list(self.server_state.connections):
             if isinstance(connection, Connection):
                 connection.enforce(now)
+        self.config.connection_limit.thin(now)
+        self.config.discard_budget.refill()
         return await super().on_tick(counter)

@@ -32,7 +32,24 @@ class GatewaySettings(BaseSettings):
         (),
         description="Addresses or networks whose `X-Forwarded-For` is believed, comma separated; none if absent.",
     )
-    max_connections: int = Field(1024, ge=1, description="Open connections per process; more are closed at once.")
+    max_connections: int = Field(
+        3072,
+        ge=1,
+        description="Open connections per process; beyond it only probes are answered. Idle ones give way to new ones.",
+    )
+    max_upload_bytes: int = Field(
+        64 * 1024 * 1024,
+        ge=8 * 1024 * 1024,
+        description="Bytes of request bodies above 64 KiB under way per process; more are refused with 503.",
+    )
+    max_uploads_per_caller: int = Field(
+        2, ge=1, description="Request bodies above 64 KiB under way per caller; more are refused with 429."
+    )
+    operations_address: str | None = Field(
+        None,
+        pattern=r"^[\w.\[\]:-]*:\d+$",
+        description="host:port of probes and metrics of `livestream-server gateway`; off if absent.",
+    )
 
     @field_validator("allowed_hosts", "cors_origins", "trusted_proxies", mode="before")
     @classmethod

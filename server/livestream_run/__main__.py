@@ -7,19 +7,24 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from livestream_run import addresses, memory, metrics
+from livestream_gateway.settings import GatewaySettings
+from livestream_run import addresses, memory, operations
 from livestream_run.addresses import Address
 from livestream_run.dev.errors import DevError
+from livestream_run.open_files import allow_open_files
 from livestream_run.watchdog import Heartbeat, exit_on_abort, watch_this_process
 from livestream_run.workers import BROKEN_SETTINGS, supervise
-from livestream_server.errors import CannotStart, DatabaseUnreachable
+from livestream_server.errors import CannotStart, DatabaseUnreachable, UnusableSetting
 from livestream_server.settings import ProcessSettings, Settings
+
+Work = Callable[[Callable[[operations.Report], None]], Coroutine[Any, Any, None]]
+"""What a worker runs; it is given what takes its reports."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,17 +86,33 @@ def _serve(options: argparse.Namespace) -> int:
     if not options.grpc and not options.http:
         raise ValueError("give --grpc, --http or both")
     settings = Settings()
+    if options.http:
+        _require_room_for_watchers(settings, GatewaySettings())
 
-    def work() -> Coroutine[Any, Any, None]:
+    def work(report: Callable[[operations.Report], None]) -> Coroutine[Any, Any, None]:
         from livestream_run.serve import serve  # noqa: PLC0415 - imports grpc, so after the fork
 
-        return serve(settings, grpc_address=options.grpc, http_address=options.http, share_ports=options.workers > 1)
+        return serve(
+            settings,
+            grpc_address=options.grpc,
+            http_address=options.http,
+            share_ports=options.workers > 1,
+            report=report,
+        )
 
-    return _run(options, settings, work)
+    return _run(options, settings, work, settings.operations_address)
+
+
+def _require_room_for_watchers(settings: Settings, gateway: GatewaySettings) -> None:
+    """Raise UnusableSetting if watchers alone could take all connections."""
+    if gateway.max_connections <= settings.max_watchers:
+        raise UnusableSetting(
+            "GATEWAY_MAX_CONNECTIONS must be greater than LIVESTREAM_MAX_WATCHERS: a watcher over HTTP is a connection"
+        )
 
 
 def _gateway(options: argparse.Namespace) -> int:
-    def work() -> Coroutine[Any, Any, None]:
+    def work(report: Callable[[operations.Report], None]) -> Coroutine[Any, Any, None]:
         from livestream_client import TlsFiles  # noqa: PLC0415 - imports grpc, so after the fork
         from livestream_run.serve import serve_gateway  # noqa: PLC0415 - likewise
 
@@ -101,42 +122,45 @@ def _gateway(options: argparse.Namespace) -> int:
             http_address=options.http,
             tls=TlsFiles(*files) if any(files) else None,
             share_port=options.workers > 1,
+            report=report,
         )
 
-    return _run(options, None, work)
+    return _run(options, None, work, GatewaySettings().operations_address)
 
 
-def _run(options: argparse.Namespace, settings: Settings | None, work: Callable[[], Coroutine[Any, Any, None]]) -> int:
+def _run(options: argparse.Namespace, settings: Settings | None, work: Work, operations_at: str | None) -> int:
     stop_within = settings.drain_seconds + settings.grace_seconds if settings else 10.0
-    metrics_address = addresses.parse(settings.metrics_address) if settings and settings.metrics_address else None
-    for address in (getattr(options, "grpc", None), options.http, metrics_address):
+    operations_address = addresses.parse(operations_at) if operations_at else None
+    for address in (getattr(options, "grpc", None), options.http, operations_address):
         if address and address.port:
             addresses.require_free(address)
 
     stall_seconds = (settings or ProcessSettings()).stall_seconds
-
-    def worker(heartbeat: Heartbeat) -> int:
-        return _worker(settings, work, heartbeat)
-
+    share = options.workers > 1
     heartbeat = Heartbeat()
-    if options.workers == 1 and stall_seconds:
+    if not share and stall_seconds:
         watch_this_process(heartbeat, stall_seconds)
-    with ExitStack() as stack:
-        if options.workers > 1 and metrics_address:
-            stack.enter_context(metrics.shared_by_workers())
-        if metrics_address:
-            metrics.serve(metrics_address)
-        if options.workers == 1:
+    with operations.serving(operations_address, share=share) if operations_address else nullcontext() as reports:
+
+        def worker(heartbeat: Heartbeat) -> int:
+            return _worker(settings, work, heartbeat, reports.write if reports else lambda _report: None)
+
+        def ended(worker: int) -> None:
+            if reports:
+                reports.forget(worker)
+
+        if not share:
             return worker(heartbeat)
-        return supervise(
-            options.workers, worker, stop_within=stop_within, stall_seconds=stall_seconds, on_end=metrics.forget
-        )
+        return supervise(options.workers, worker, stop_within=stop_within, stall_seconds=stall_seconds, on_end=ended)
 
 
-def _worker(settings: Settings | None, work: Callable[[], Coroutine[Any, Any, None]], heartbeat: Heartbeat) -> int:
+def _worker(
+    settings: Settings | None, work: Work, heartbeat: Heartbeat, report: Callable[[operations.Report], None]
+) -> int:
     """Run one worker to its end; answers with its exit code."""
     memory.return_what_is_free()
     exit_on_abort()
+    allow_open_files()
     import uvloop  # noqa: PLC0415 - after the fork
 
     from livestream_run import logs  # noqa: PLC0415 - after the fork
@@ -149,7 +173,7 @@ def _worker(settings: Settings | None, work: Callable[[], Coroutine[Any, Any, No
         await working
 
     try:
-        uvloop.run(watched(work()))  # `work` imports much, before the first beat
+        uvloop.run(watched(work(report)))  # `work` imports much, before the first beat
     except (OSError, CannotStart) as error:
         print(f"livestream-server: {error}", file=sys.stderr)
         # A database may come: whoever supervises us tries again.

@@ -165,7 +165,7 @@ def _kind(field: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
 
 def _range(field: Mapping[str, Any]) -> str:
     words = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to"}
-    bounds = [f"{word} {field[name]:,g}" for name, word in words.items() if name in field]
+    bounds = [f"{word} {field[name]:,.10g}" for name, word in words.items() if name in field]
     return f", {' '.join(bounds)}" if bounds else ""
 
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,11 +20,13 @@ from livestream_gateway.server import HttpServer, listen
 from livestream_gateway.settings import GatewaySettings
 from livestream_run import memory
 from livestream_run.addresses import Address
+from livestream_run.operations import Report
 from livestream_server.app import open_service
 from livestream_server.settings import Settings
 from livestream_server.transport.server import GrpcServer
 
 GATEWAY_GRACE_SECONDS = 10.0
+REPORT_EVERY = 1.0
 
 _log = structlog.get_logger("livestream.run")
 
@@ -43,10 +46,11 @@ async def serve(
     http_address: Address | None,
     share_ports: bool = False,
     started: Callable[[Bound], Awaitable[None]] | None = None,
+    report: Callable[[Report], None] = lambda _report: None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then drain, finish what is in flight, and return.
 
-    `started` is awaited once, when both listeners take calls.
+    `started` is awaited once, when both listeners take calls. `report` is told every second how things are.
     """
     stop = _stop_on_signals()
     grpc_server: GrpcServer | None = None
@@ -56,7 +60,15 @@ async def serve(
         if grpc_server:
             await grpc_server.set_ready(ready=ready)
 
-    async with open_service(settings, on_ready=on_ready) as service:
+    def told() -> Report:
+        return {
+            "ready": service.ready and not stop.is_set(),
+            "stopping": stop.is_set(),
+            "database": _word(works=service.ready),
+            "keySet": _word(works=service.keys_known()),
+        }
+
+    async with open_service(settings, on_ready=on_ready) as service, _reporting(report, told) as tell:
         bound_grpc = bound_http = None
         if grpc_address:
             grpc_server = GrpcServer(service.handlers, settings, reuse_port=share_ports)
@@ -77,6 +89,7 @@ async def serve(
         if started:
             await started(Bound(bound_grpc, bound_http))
         await stop.wait()
+        tell()
         _log.info("stopping")
         await (grpc_server.drain() if grpc_server else asyncio.sleep(settings.drain_seconds))
         service.end_streams()
@@ -89,9 +102,17 @@ async def serve(
 
 
 async def serve_gateway(
-    target: str, *, http_address: Address, tls: TlsFiles | None = None, share_port: bool = False
+    target: str,
+    *,
+    http_address: Address,
+    tls: TlsFiles | None = None,
+    share_port: bool = False,
+    report: Callable[[Report], None] = lambda _report: None,
 ) -> None:
-    """A gateway without a service: every call goes to `target` over one channel. Serves until SIGTERM or SIGINT."""
+    """A gateway without a service: every call goes to `target` over one channel. Serves until SIGTERM or SIGINT.
+
+    `report` is told every second how things are.
+    """
     stop = _stop_on_signals()
     options = channel_options(target)
     async with (
@@ -99,19 +120,58 @@ async def serve_gateway(
         if tls
         else grpc.aio.insecure_channel(target, options)
     ) as channel:
+
+        def works() -> bool:
+            # The service config asks for health checks, so a service that cannot work is not READY here.
+            return channel.get_state(try_to_connect=True) is ChannelConnectivity.READY
+
+        def told() -> Report:
+            return {
+                "ready": works() and not stop.is_set(),
+                "stopping": stop.is_set(),
+                "service": _word(works=works()),
+            }
+
         server, bound = _gateway(
             ChannelInvoker(channel),
             http_address,
-            # The service config asks for health checks, so a service that cannot work is not READY here.
-            ready=lambda: not stop.is_set() and channel.get_state(try_to_connect=True) is ChannelConnectivity.READY,
+            ready=lambda: not stop.is_set() and works(),
             media=None,
             share_port=share_port,
         )
-        await server.start()
-        memory.collect_rarely()
-        _log.info("serving", http=str(bound), target=target)
-        await stop.wait()
-        await server.stop(GATEWAY_GRACE_SECONDS)
+        async with _reporting(report, told) as tell:
+            await server.start()
+            memory.collect_rarely()
+            _log.info("serving", http=str(bound), target=target)
+            await stop.wait()
+            tell()
+            await server.stop(GATEWAY_GRACE_SECONDS)
+
+
+@asynccontextmanager
+async def _reporting(report: Callable[[Report], None], told: Callable[[], Report]) -> AsyncIterator[Callable[[], None]]:
+    """Report every second while the block runs; what it is given reports at once."""
+
+    def tell() -> None:
+        try:
+            report(told())
+        except OSError as error:  # no room in the temporary directory; who does not report is not ready
+            _log.warning("not reported", cause=type(error).__name__)
+
+    async def repeat() -> None:
+        while True:
+            tell()
+            await asyncio.sleep(REPORT_EVERY)
+
+    task = asyncio.create_task(repeat())
+    try:
+        yield tell
+    finally:
+        task.cancel()
+
+
+def _word(*, works: bool) -> str:
+    return "ok" if works else "unavailable"
 
 
 def _gateway(

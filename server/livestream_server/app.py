@@ -66,10 +66,14 @@ _log = structlog.get_logger("livestream.service")
 class Service:
     """The running service: its wrapped handlers, and whether it can answer."""
 
-    def __init__(self, handlers: Mapping[str, Handler], end_streams: Callable[[], None]) -> None:
+    def __init__(
+        self, handlers: Mapping[str, Handler], end_streams: Callable[[], None], keys_known: Callable[[], bool]
+    ) -> None:
         self.handlers = handlers
         self.end_streams = end_streams
         """Ends all watching, so that the watchers go on elsewhere; for a process that is about to stop."""
+        self.keys_known = keys_known
+        """Whether the keys of callers' tokens are up to date; old ones stay in use while the issuer is away."""
         self.ready = False
 
 
@@ -160,7 +164,7 @@ async def open_service(
         watch = WatchRoom(feed, heartbeat=settings.heartbeat_seconds)
         add_WatchServiceServicer_to_server(watch, registry)  # type: ignore[arg-type]  # likewise
 
-        service = Service(registry.handlers, registry.end_streams)
+        service = Service(registry.handlers, registry.end_streams, auth.keys_known)
         every = timedelta(seconds=settings.sweep_seconds)
         sweeper = Sweeper(streams, limits, Lease(database, "sweeper", 3 * every), clock, every=every)
         worker = Worker(inbox, audience, streams, Lease(database, "inbox", 10 * WORK_EVERY), clock, every=WORK_EVERY)

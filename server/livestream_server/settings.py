@@ -183,8 +183,8 @@ class Settings(ProcessSettings):
         description="Addresses or networks whose `x-forwarded-for` is believed over gRPC, comma separated: proxies and"
         " split gateways; none if absent.",
     )
-    metrics_address: str | None = Field(
-        None, pattern=r"^[\w.\[\]:-]*:\d+$", description="host:port that serves Prometheus metrics; off if absent."
+    operations_address: str | None = Field(
+        None, pattern=r"^[\w.\[\]:-]*:\d+$", description="host:port of probes and metrics; off if absent."
     )
     log_format: Literal["auto", "json", "console"] = Field("auto", description="`auto`: console on a terminal.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Lowest level that is logged.")

@@ -38,6 +38,11 @@ async def nothing(_request: Message, _context: Any) -> Message:
     }[type(_request)]()
 
 
+async def anyone(authorization: str, _context: Any) -> str:
+    """Every token is good, and somebody else's."""
+    return authorization
+
+
 @dataclass
 class FakeService(pb_grpc.LiveStreamServiceServicer):
     """Keeps what arrived, and behaves as told."""
@@ -46,8 +51,17 @@ class FakeService(pb_grpc.LiveStreamServiceServicer):
     requests: list[Any] = field(default_factory=list)
     metadata: list[dict[str, Any]] = field(default_factory=list)
     peers: list[str] = field(default_factory=list)
+    admit: Callable[[str, Any], Awaitable[str]] = anyone
+    """Says who the caller with an `authorization` is, when the gateway asks whether a call would be taken."""
+    admissions: int = 0
 
     async def _answer(self, request: Any, context: Any) -> Any:
+        metadata = dict(context.invocation_metadata())
+        if metadata.get("x-admission") == "check":
+            self.admissions += 1
+            caller = await self.admit(metadata.get("authorization", ""), context)
+            context.set_trailing_metadata((("x-caller", caller),))
+            return await nothing(request, context)
         self.requests.append(request)
         self.metadata.append(dict(context.invocation_metadata()))
         self.peers.append(context.peer())

@@ -245,14 +245,24 @@ async def test_head_is_get_without_a_body(service: FakeService) -> None:
 
 
 async def test_health_and_readiness_are_told(service: FakeService) -> None:
-    """Alive and able to work are two questions."""
+    """Alive and able to work are two questions; the answers are constant, so that they tell nothing else."""
     working = True
     client = client_of(app_of(service, ready=lambda: working))
-    assert (await client.get("/readyz")).status_code == 200
+    ready = [await client.get("/readyz") for _ in range(2)]
+    assert [(each.status_code, each.content) for each in ready] == [(200, b'{"status":"ok"}')] * 2
     working = False
     response = await client.get("/readyz")
-    assert (response.status_code, errors(response)) == (503, ["Service unavailable"])
-    assert errors(await client.get("/healthz")) == []
+    assert (response.status_code, response.content) == (503, b'{"status":"unavailable"}')
+    assert int(response.headers["retry-after"]) > 0
+    assert (await client.get("/healthz")).content == b'{"status":"ok"}'
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_a_probe_is_get_or_head(service: FakeService, method: str, path: str) -> None:
+    """Anything else there is a mistake."""
+    response = await client_of(app_of(service)).request(method, path)
+    assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD")
 
 
 async def test_extra_applications_have_their_places(service: FakeService) -> None:

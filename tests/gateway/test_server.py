@@ -9,7 +9,8 @@ import orjson
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from livestream_gateway.connection import MAX_HEADERS, MAX_PIPELINED
+from livestream_gateway.connection import MAX_DISCARDED_BYTES, MAX_HEADERS, MAX_PIPELINED
+from livestream_gateway.connection_limit import RESERVED_FOR_PROBES
 from livestream_gateway.guard import Guard
 from livestream_gateway.server import HttpServer, listen
 from livestream_gateway.settings import GatewaySettings
@@ -419,6 +420,19 @@ async def test_a_client_that_goes_away_is_reported_to_the_app(running: Running) 
         await running.app.disconnected.wait()
 
 
+PROBES = [b"%b %b HTTP/1.1" % (verb, path) for verb in (b"GET",) for path in (b"/healthz", b"/readyz?verbose")]
+
+
+async def busy_peer(running: Running) -> Peer:
+    """A peer whose request is being answered until `go` is set."""
+    peer = await running.peer()
+    running.app.waiting.clear()
+    await peer.send(request(line=b"GET /wait HTTP/1.1"))
+    async with asyncio.timeout(WAIT):
+        await running.app.waiting.wait()
+    return peer
+
+
 LATE = {
     "nothing at all": b"",
     "half a line": b"GET /o",
@@ -575,18 +589,66 @@ async def test_a_peer_that_reads_slowly_but_surely_gets_its_answer() -> None:
 async def test_a_connection_too_many_is_refused_and_the_others_served() -> None:
     """A flood of connections must not take the process's files and memory, nor its clients' connections."""
     async with serving(max_connections=2) as running:
-        first, second = await running.peer(), await running.peer()
-        assert (await first.ask(GOOD)).status == (await second.ask(GOOD)).status == 200
+        first, second = [await busy_peer(running) for _ in range(2)]
         third = await running.peer()
-        answer = await third.answer()
+        answer = await third.ask(GOOD)
         refused(answer, 503)
         assert int(answer.headers["retry-after"]) > 0
         assert await third.closed() == b""
+        running.app.go.set()
+        assert (await first.answer()).status == (await second.answer()).status == 200
         assert (await first.ask(GOOD)).status == 200
         second.writer.close()
         await second.writer.wait_closed()
-        await asyncio.sleep(0.1)
         assert (await (await running.peer()).ask(GOOD)).status == 200
+
+
+async def test_beyond_the_limit_probes_are_answered_and_the_connection_closed() -> None:
+    """An orchestrator must not restart a process because it has many users."""
+    async with serving(max_connections=2) as running:
+        for _ in range(2):
+            await busy_peer(running)
+        for line in PROBES:
+            peer = await running.peer()
+            answer = await peer.ask(request(line=line))
+            assert (answer.status, answer.headers["connection"]) == (200, "close")
+            assert await peer.closed() == b""
+
+
+async def test_a_flood_beyond_the_limit_keeps_no_probe_out() -> None:
+    """Strangers can take the places that are left for probes, but each only until others come."""
+    async with serving(max_connections=2) as running:
+        for _ in range(2):
+            await busy_peer(running)
+        flood = [await running.peer() for _ in range(3 * RESERVED_FOR_PROBES)]
+        assert (await (await running.peer()).ask(request(line=PROBES[0]))).status == 200
+        open_now = running.server._server.server_state.connections
+        assert len(open_now) <= 2 + RESERVED_FOR_PROBES
+        assert await flood[0].closed() == b""
+
+
+async def test_a_new_connection_takes_the_place_of_the_one_that_was_idle_longest() -> None:
+    """Whoever asks goes before whoever might ask again."""
+    async with serving(max_connections=3) as running:
+        first, second = await running.peer(), await running.peer()
+        await busy_peer(running)
+        assert (await second.ask(GOOD)).status == (await first.ask(GOOD)).status == 200
+        assert (await (await running.peer()).ask(GOOD)).status == 200
+        assert await second.closed() == b""
+        assert (await first.ask(GOOD)).status == 200
+
+
+async def test_above_three_quarters_idle_connections_are_closed_and_busy_ones_kept() -> None:
+    """So that there is room before there is none."""
+    async with serving(max_connections=8) as running:
+        busy = [await busy_peer(running) for _ in range(4)]
+        idle = [await running.peer() for _ in range(4)]
+        for each in idle:
+            assert (await each.ask(GOOD)).status == 200
+        assert [await each.closed() for each in idle[:2]] == [b"", b""]
+        assert [(await each.ask(GOOD)).status for each in idle[2:]] == [200, 200]
+        running.app.go.set()
+        assert [(await each.answer()).status for each in busy] == [200] * 4
 
 
 async def test_stopping_finishes_what_is_in_flight_and_takes_nothing_new() -> None:
@@ -656,3 +718,91 @@ def test_no_host_is_every_interface() -> None:
     """`--http :8080` is how a container is started."""
     with listen("", 0, reuse_port=False) as sock:
         assert sock.getsockname()[0] in ("0.0.0.0", "::")
+
+
+EXPECT = b"Expect: 100-continue"
+LARGE = b"Content-Length: 7000000"
+
+
+async def test_who_waits_for_a_word_gets_the_refusal_instead_and_the_connection_is_closed(running: Running) -> None:
+    """`100 Continue` would invite 7 MB in vain. What came next could be that body or a request, so nothing may."""
+    peer = await running.peer()
+    answer = await peer.ask(request(EXPECT, LARGE, line=b"POST /early HTTP/1.1"))
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
+    assert await peer.closed() == b""
+    await peer.send(GOOD)
+    assert [path for _, path, _ in running.app.requests] == ["/early"]
+
+
+async def test_who_does_not_wait_for_the_word_can_read_the_refusal_all_the_same(running: Running) -> None:
+    """Most clients send the body after a second without a word; a reset would take the answer from them."""
+    peer = await running.peer()
+    async with asyncio.timeout(WAIT):
+        await peer.send(request(EXPECT, LARGE, line=b"POST /early HTTP/1.1", body=bytes(7_000_000)))
+        assert (await peer.answer()).status == 200
+        assert await peer.closed() == b""
+
+
+@pytest.mark.parametrize(
+    "attack", [request(b"Host: evil", LARGE, line=POST), request(LARGE, line=b"CONNECT / HTTP/1.1")]
+)
+async def test_a_refusal_that_closes_reaches_a_peer_that_is_still_sending(running: Running, attack: bytes) -> None:
+    """What stays unread when a connection is closed makes the peer's system throw our answer away."""
+    peer = await running.peer()
+    async with asyncio.timeout(WAIT):
+        await peer.send(attack + bytes(7_000_000))
+        refused(await peer.answer(), 400, 405)
+        assert await peer.closed() == b""
+
+
+async def test_who_waits_for_the_word_gets_it_when_the_body_is_wanted(running: Running) -> None:
+    """Else the client waits for a second before each upload."""
+    peer = await running.peer()
+    await peer.send(request(EXPECT, b"Content-Length: 3", line=POST))
+    async with asyncio.timeout(WAIT):
+        assert await peer.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert (await peer.ask(b"abc")).body == b"/ok 3"
+
+
+async def test_an_old_client_hears_no_word_that_it_does_not_know(running: Running) -> None:
+    """HTTP/1.0 knows no interim answers (RFC 9110, section 10.1.1): it would take this one for the answer."""
+    answer = await (await running.peer()).ask(
+        request(EXPECT, b"Content-Length: 3", line=b"POST /ok HTTP/1.0", body=b"abc")
+    )
+    assert answer.body == b"/ok 3"
+
+
+async def test_what_comes_after_an_answer_is_bounded() -> None:
+    """Discarding costs as much as reading."""
+    async with serving() as running:
+        peer = await running.peer()
+        assert (await peer.ask(request(CHUNKED, line=b"POST /early HTTP/1.1"))).status == 200
+        chunk = b"%x\r\n%b\r\n" % (1 << 20, bytes(1 << 20))
+        sent = 0
+        with pytest.raises(ConnectionError):  # noqa: PT012 - it is reset while one of the chunks is sent
+            for _ in range(2 * MAX_DISCARDED_BYTES >> 20):
+                await peer.send(chunk)
+                sent += len(chunk)
+        assert sent >= MAX_DISCARDED_BYTES
+
+
+async def test_a_peer_that_goes_on_after_a_last_answer_is_cut_off() -> None:
+    """To wait for it for ever would be as good as not to close."""
+    async with serving(request_timeout_seconds=0.3) as running:
+        peer = await running.peer()
+        await peer.send(request(b"Host: evil", LARGE, line=POST))
+        assert b" 400 " in await peer.closed()
+        open_now = running.server._server.server_state.connections
+        async with asyncio.timeout(WAIT):
+            while open_now:
+                peer.writer.write(b"a")
+                await asyncio.sleep(0.02)
+
+
+async def test_a_kept_connection_holds_nothing_of_an_answered_body(running: Running) -> None:
+    """A thousand idle connections would hold a thousand bodies."""
+    peer = await running.peer()
+    await peer.ask(request(b"Content-Length: 60000", line=b"POST /early HTTP/1.1", body=bytes(60_000)))
+    bodies = [each.cycle.body for each in running.server._server.server_state.connections if each.cycle]
+    assert b"" in bodies
+    assert not any(map(len, bodies))

@@ -28,7 +28,7 @@ async def test_calls_in_flight_get_their_answers(
     environment = {
         **environment_for(proxy.uri, database_name, media, engine),
         "LIVESTREAM_GRACE_SECONDS": "15",
-        "LIVESTREAM_METRICS_ADDRESS": address,
+        "LIVESTREAM_OPERATIONS_ADDRESS": address,
     }
     async with (
         started(LiveService(environment)) as service,

@@ -23,7 +23,7 @@ async def test_every_call_is_counted_once(
 ) -> None:
     """Dashboards and alerts rest on these names and numbers."""
     address = f"127.0.0.1:{free_port()}"
-    environment = {**environment_for(mongo_uri, database_name, media, engine), "LIVESTREAM_METRICS_ADDRESS": address}
+    environment = {**environment_for(mongo_uri, database_name, media, engine), "LIVESTREAM_OPERATIONS_ADDRESS": address}
     async with (
         started(LiveService(environment, workers=workers)) as service,
         lines(service.grpc_target, 16) as opened,
@@ -65,7 +65,7 @@ async def test_a_killed_worker_takes_no_count_with_it_and_leaves_no_call_in_flig
 ) -> None:
     """A counter that falls looks like a restart of everything; a call in flight for ever, like a leak."""
     address = f"127.0.0.1:{free_port()}"
-    environment = {**environment_for(proxy.uri, database_name, media, engine), "LIVESTREAM_METRICS_ADDRESS": address}
+    environment = {**environment_for(proxy.uri, database_name, media, engine), "LIVESTREAM_OPERATIONS_ADDRESS": address}
     async with (
         started(LiveService(environment, workers=2)) as service,
         lines(service.grpc_target, 16) as opened,

@@ -61,7 +61,7 @@ async def test_no_answer_log_or_metric_has_a_secret(
     address = f"127.0.0.1:{free_port()}"
     environment = {
         **environment_for(mongo_uri, database_name, media, engine),
-        "LIVESTREAM_METRICS_ADDRESS": address,
+        "LIVESTREAM_OPERATIONS_ADDRESS": address,
         "LIVESTREAM_LOG_LEVEL": "debug",
         "MEDIA_S3_SECRET_ACCESS_KEY": S3_KEY,
     }

@@ -25,7 +25,7 @@ async def test_no_call_outlives_its_deadline(
     environment = {
         **environment_for(proxy.uri, database_name, media, engine),
         "LIVESTREAM_MAX_DEADLINE_SECONDS": "1",
-        "LIVESTREAM_METRICS_ADDRESS": address,
+        "LIVESTREAM_OPERATIONS_ADDRESS": address,
     }
     async with started(LiveService(environment)) as service, lines(service.grpc_target, 4) as opened:
         creators = await register(opened[0], CALLS)

@@ -82,7 +82,13 @@ CASES = {
     "a proxy of the gateway that is no address": Case({"GATEWAY_TRUSTED_PROXIES": CANARY}, "GATEWAY_TRUSTED_PROXIES"),
     "a busy port": Case({}, "{busy}", arguments=("--grpc", "{busy}")),
     "a busy port for HTTP": Case({}, "{busy}", arguments=("--http", "{busy}")),
-    "a busy port for metrics": Case({"LIVESTREAM_METRICS_ADDRESS": "{busy}"}, "{busy}"),
+    "more watchers than connections": Case(
+        {"LIVESTREAM_MAX_WATCHERS": "3072"}, "GATEWAY_MAX_CONNECTIONS", arguments=("--http", "{free}")
+    ),
+    "a broken setting of the gateway for two workers": Case(
+        {"GATEWAY_MAX_CONNECTIONS": "0"}, "GATEWAY_MAX_CONNECTIONS", arguments=("--http", "{free}", "--workers", "2")
+    ),
+    "a busy port for operations": Case({"LIVESTREAM_OPERATIONS_ADDRESS": "{busy}"}, "{busy}"),
     "broken settings for two workers": Case(
         {"MEDIA_DIRECTORY": f"/dev/null/{CANARY}"}, "MEDIA_DIRECTORY", arguments=("--grpc", "{free}", "--workers", "2")
     ),

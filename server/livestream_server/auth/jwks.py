@@ -34,6 +34,11 @@ class PublishedKeys:
         self._failure: UnusableKeys | None = None
         self._refreshing: asyncio.Task[None] | None = None
 
+    @property
+    def known(self) -> bool:
+        """Whether the last attempt to fetch the set succeeded."""
+        return self._failure is None
+
     async def start(self) -> None:
         """Fetch the set for the first time. Raises UnusableKeys."""
         await self._refresh()

@@ -42,6 +42,10 @@ class Authenticator:
         """
         await self._keys.start()
 
+    def keys_known(self) -> bool:
+        """Whether the last attempt to fetch the keys succeeded."""
+        return self._keys.known
+
     async def authenticate(self, authorization: str) -> Caller:
         """The caller whom `Bearer <token>` proves.
 

@@ -19,6 +19,10 @@ class UnusableKeys(UnusableSetting):
 class Keys(Protocol):
     """Where keys come from."""
 
+    @property
+    def known(self) -> bool:
+        """Whether the last attempt to fetch them succeeded."""
+
     async def start(self) -> None:
         """Raises UnusableKeys."""
 
@@ -28,6 +32,8 @@ class Keys(Protocol):
 
 class StaticKeys:
     """One key from the settings or from a file, for all the algorithms allowed. A token's `kid` chooses nothing."""
+
+    known = True
 
     def __init__(self, settings: JwtSettings) -> None:
         self._settings = settings

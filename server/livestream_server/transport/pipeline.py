@@ -134,7 +134,9 @@ class _Pipeline:
             failure: ServiceError | None = None
             response = None
             try:
-                response = await run(endpoint, request, context, call)
+                running = run(endpoint, request, context, call)
+                del request  # it may hold a file, and so does the message that is made of it
+                response = await running
                 code = grpc.StatusCode.OK
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets words of ours
                 failure = self._explained(error) or Internal()
@@ -170,8 +172,10 @@ class _Pipeline:
                     message = _parsed(endpoint, request)
                     if endpoint.method.file and getattr(message, endpoint.method.file):
                         group.take_upload(key)
+                    running = endpoint.behaviour(message, context)
+                    del request, message  # the handler drops a file in it when it is done with it
                     with self._guards.database_deadline(seconds):
-                        answer: Message = await endpoint.behaviour(message, context)
+                        answer: Message = await running
                         return answer
                 finally:
                     group.shares.end(key)
