@@ -1,7 +1,7 @@
 """The public API as an ASGI application: REST in, RPC out.
 
 Everything about a route comes from the contract; this module only tells the order of events. Each answer of the API,
-the gateway's own refusals included, wears the envelope and carries `x-request-id`.
+the gateway's own refusals included, wears the envelope and carries `x-request-id`; probes answer with constants.
 """
 
 import re

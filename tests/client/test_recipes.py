@@ -245,7 +245,7 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
         {"HTTP": "http"},
         lambda output: "Live" in [each["activeLiveStream"]["title"] for each in lines(output)[1]],
     ),
-    "ready.curl.sh": ({"HTTP": "http"}, lambda output: json.loads(output)["isSuccess"] is True),
+    "ready.curl.sh": ({"HTTP": "http"}, lambda output: json.loads(output) == {"status": "ok"}),
     "remind.curl.sh": (
         {"HTTP": "http", "TOKEN": "john", "STREAM_ID": "paid"},
         lambda output: data(output)["mode"] == "BEFORE_START" and data(output)["status"] == "ARMED",
