@@ -6,7 +6,7 @@ Kept light: a worker is forked before anything of grpc is imported.
 import argparse
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from livestream_run.addresses import Address
 from livestream_run.dev.errors import DevError
 from livestream_run.workers import BROKEN_SETTINGS, supervise
 from livestream_server.errors import CannotStart, DatabaseUnreachable
+from livestream_server.images.pool import DecodersUnavailable, open_decoders
 from livestream_server.settings import Settings
 
 
@@ -79,13 +80,20 @@ def _serve(options: argparse.Namespace) -> int:
     if not options.grpc and not options.http:
         raise ValueError("give --grpc, --http or both")
     settings = Settings()
+    with closing(open_decoders(settings)) as decoders:  # before a worker is forked, for all of them
 
-    async def work() -> None:
-        from livestream_run.serve import serve  # noqa: PLC0415 - imports grpc, so after the fork
+        async def work() -> None:
+            from livestream_run.serve import serve  # noqa: PLC0415 - imports grpc, so after the fork
 
-        await serve(settings, grpc_address=options.grpc, http_address=options.http, share_ports=options.workers > 1)
+            await serve(
+                settings,
+                grpc_address=options.grpc,
+                http_address=options.http,
+                share_ports=options.workers > 1,
+                decoders=decoders,
+            )
 
-    return _run(options, settings, work)
+        return _run(options, settings, work, on_turn=decoders.heal)
 
 
 def _gateway(options: argparse.Namespace) -> int:
@@ -104,7 +112,12 @@ def _gateway(options: argparse.Namespace) -> int:
     return _run(options, None, work)
 
 
-def _run(options: argparse.Namespace, settings: Settings | None, work: Callable[[], Coroutine[Any, Any, None]]) -> int:
+def _run(
+    options: argparse.Namespace,
+    settings: Settings | None,
+    work: Callable[[], Coroutine[Any, Any, None]],
+    on_turn: Callable[[], None] = lambda: None,
+) -> int:
     stop_within = settings.drain_seconds + settings.grace_seconds if settings else 10.0
     metrics_address = addresses.parse(settings.metrics_address) if settings and settings.metrics_address else None
     for address in (getattr(options, "grpc", None), options.http, metrics_address):
@@ -121,7 +134,7 @@ def _run(options: argparse.Namespace, settings: Settings | None, work: Callable[
             metrics.serve(metrics_address)
         if options.workers == 1:
             return worker()
-        return supervise(options.workers, worker, stop_within=stop_within, on_end=metrics.forget)
+        return supervise(options.workers, worker, stop_within=stop_within, on_end=metrics.forget, on_turn=on_turn)
 
 
 def _worker(settings: Settings | None, work: Callable[[], Coroutine[Any, Any, None]]) -> int:
@@ -137,8 +150,8 @@ def _worker(settings: Settings | None, work: Callable[[], Coroutine[Any, Any, No
         uvloop.run(work())
     except (OSError, CannotStart) as error:
         print(f"livestream-server: {error}", file=sys.stderr)
-        # A database may come: whoever supervises us tries again.
-        return 1 if isinstance(error, DatabaseUnreachable) else BROKEN_SETTINGS
+        # A database may come, and a forkserver is started again: whoever supervises us tries again.
+        return 1 if isinstance(error, (DatabaseUnreachable, DecodersUnavailable)) else BROKEN_SETTINGS
     finally:
         logs.flush()
     return 0

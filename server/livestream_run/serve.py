@@ -21,6 +21,7 @@ from livestream_gateway.settings import GatewaySettings
 from livestream_run import memory
 from livestream_run.addresses import Address
 from livestream_server.app import open_service
+from livestream_server.images.pool import DecoderPool
 from livestream_server.settings import Settings
 from livestream_server.transport.server import GrpcServer
 
@@ -44,10 +45,11 @@ async def serve(
     http_address: Address | None,
     share_ports: bool = False,
     started: Callable[[Bound], Awaitable[None]] | None = None,
+    decoders: DecoderPool | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then drain, finish what is in flight, and return.
 
-    `started` is awaited once, when both listeners take calls.
+    `started` is awaited once, when both listeners take calls. `decoders` are shared with other workers.
     """
     stop = _stop_on_signals()
     grpc_server: GrpcServer | None = None
@@ -57,7 +59,7 @@ async def serve(
         if grpc_server:
             await grpc_server.set_ready(ready=ready)
 
-    async with open_service(settings, on_ready=on_ready) as service:
+    async with open_service(settings, on_ready=on_ready, decoders=decoders) as service:
         bound_grpc = bound_http = None
         if grpc_address:
             grpc_server = GrpcServer(service.handlers, settings, reuse_port=share_ports)

@@ -19,22 +19,34 @@ STOPS = (signal.SIGTERM, signal.SIGINT)
 
 
 def supervise(
-    count: int, work: Callable[[], int], *, stop_within: float, on_end: Callable[[int], None] = lambda _worker: None
+    count: int,
+    work: Callable[[], int],
+    *,
+    stop_within: float,
+    on_end: Callable[[int], None] = lambda _worker: None,
+    on_turn: Callable[[], None] = lambda: None,
 ) -> int:
     """Run `work` in `count` processes until SIGTERM or SIGINT; answers with the exit code for the program.
 
     A worker that dies is started again after a second, unless it exits with BROKEN_SETTINGS: then all stop.
     `stop_within` is how many seconds a worker may take to stop by itself; after that it is killed. `on_end` is called
-    with the process id of each worker that has ended.
+    with the process id of each worker that has ended, `on_turn` many times a second: it may look after other children.
     """
-    return _Supervisor(work, stop_within, on_end).run(count)
+    return _Supervisor(work, stop_within, on_end, on_turn).run(count)
 
 
 class _Supervisor:
-    def __init__(self, work: Callable[[], int], stop_within: float, on_end: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        work: Callable[[], int],
+        stop_within: float,
+        on_end: Callable[[int], None],
+        on_turn: Callable[[], None],
+    ) -> None:
         self._work = work
         self._stop_within = stop_within
         self._on_end = on_end
+        self._on_turn = on_turn
         self._workers: set[int] = set()
         self._due: list[float] = []
         self._kill_at: float | None = None
@@ -46,12 +58,13 @@ class _Supervisor:
         self._due = [time.monotonic()] * count
         while self._workers or self._kill_at is None:
             self._start_those_due()
+            self._on_turn()
             if self._kill_at is not None and time.monotonic() > self._kill_at:
                 self._signal_all(signal.SIGKILL)
             gone, status = _reap()
-            if gone:
+            if gone in self._workers:
                 self._ended(gone, os.waitstatus_to_exitcode(status))
-            else:
+            elif not gone:  # no child, rather than one of somebody else's
                 time.sleep(0.05)
         return self._code
 

@@ -202,8 +202,12 @@ class LiveService:
 
     def worker_pids(self) -> list[int]:
         """The processes that answer calls; the main process itself, if it is the only one."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(each) for each in children] or [self.process.pid]
+        workers = [each for each in children_of(self.process.pid) if not is_forkserver(each)]
+        return workers or [self.process.pid]
+
+    def forkserver_pid(self) -> int:
+        """The process that forks the decoders of pictures."""
+        return next(each for each in children_of(self.process.pid) if is_forkserver(each))
 
     def register(self, people: Mapping[str, str] = IDS) -> None:
         """Record people by username and id."""
@@ -220,6 +224,16 @@ class LiveService:
     def person_id(self, name: str) -> str:
         """The id of a demo person."""
         return IDS[name]
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that `pid` started and that have not been waited for."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_forkserver(pid: int) -> bool:
+    """Whether that process is the forkserver of the decoders, or one of these."""
+    return b"livestream_server.images.forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 @contextmanager
