@@ -32,6 +32,11 @@ def grainy(kind: str, size: tuple[int, int] = (64, 48), **options: object) -> by
     return encoded(Image.merge("RGB", [Image.effect_noise(size, 60) for _ in "RGB"]), kind, **options)
 
 
+def shaded(kind: str, size: tuple[int, int], **options: object) -> bytes:
+    """A large picture in a small file."""
+    return encoded(Image.linear_gradient("L").resize(size).convert("RGB"), kind, **options)
+
+
 def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
@@ -67,6 +72,25 @@ def jpeg_of_scans(count: int, size: tuple[int, int] = (64, 48)) -> bytes:
     data = encoded(Image.new("L", size, 128), "JPEG", progressive=True)
     starts = [each.start() for each in re.finditer(rb"\xff\xda", data)]
     return data[:-2] + data[starts[-1] : -2] * (count - len(starts)) + b"\xff\xd9"
+
+
+def padded_jpeg(part: bytes, count: int, *, before: bytes = b"\xff\xdb") -> bytes:
+    """A JPEG with `part` so many times before the first such marker."""
+    data = plain("JPEG")
+    at = data.index(before)
+    return data[:at] + part * count + data[at:]
+
+
+def deep_boxes(depth: int) -> bytes:
+    """An AVIF whose boxes stand in each other."""
+    data = b""
+    levels = [len(data) + 8 * (each + 1) for each in range(depth)]
+    return plain("AVIF")[:32] + b"".join(struct.pack(">I4s", size, b"ipco") for size in reversed(levels))
+
+
+def slow_jpeg() -> bytes:
+    """A small file that looks like an ordinary picture and takes a decoder several seconds of CPU."""
+    return jpeg_of_scans(64, (7_000, 7_000))
 
 
 def animated(kind: str) -> bytes:

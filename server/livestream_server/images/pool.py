@@ -155,7 +155,7 @@ class DecoderPool:
         self._started = time.monotonic()
         return subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-P", "-W", "ignore", "-m", "livestream_server.images.forkserver", *self._arguments],
-            stdin=self._inbox,
+            stdin=self._inbox.fileno(),
             stdout=subprocess.DEVNULL,
             env={name: value for name, value in os.environ.items() if name.startswith(_KEPT_VARIABLES)},
         )

@@ -16,7 +16,8 @@ class ShareExceeded(Exception):
 class FairQueue:
     """`places` may work at once and `waiting` more may wait, at most `share` of all of them for one user.
 
-    A free place goes to the users in turn, so whoever sends one picture never waits for the second of anybody.
+    A free place goes to the users in turn, whoever had one last comes last: with one place, whoever sends one picture
+    does not wait for the second of anybody.
     """
 
     def __init__(self, *, places: int, waiting: int, share: int) -> None:
@@ -42,6 +43,8 @@ class FairQueue:
     def leave(self, user: bytes) -> None:
         """Give back the place that `enter` gave."""
         self._held -= Counter((user,))  # keeps no user who holds nothing
+        if user in self._waiting:
+            self._waiting.move_to_end(user)
         self._release()
 
     async def _take_turn(self, user: bytes) -> None:

@@ -22,6 +22,7 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis"}
 _MAX_BRANDS_BYTES = 256
+_BOX_HEADER = 8  # size and type
 
 # ITU-T T.81, table B.1. A byte FF before the marker is a fill byte; FF 00 and FF D0 to D7 belong to the data of a scan.
 _MARKER = re.compile(rb"\xff[^\x00\xff]")
@@ -112,6 +113,8 @@ def _check_jpeg(data: bytes) -> None:
 
 def _check_frame(data: bytes, at: int) -> int:
     """Check the size in a frame header (T.81, B.2.2); the bytes of all its coefficients, which several scans need."""
+    height: int
+    width: int
     height, width, components = struct.unpack_from(">HHB", data, at + 3)
     require_pixels("JPEG", width * height)
     samplings = [data[at + 9 + 3 * each] for each in range(components)]
@@ -160,7 +163,7 @@ def _check_boxes(data: bytes) -> None:
     """Count the boxes of a file and, one level down, of its `meta` (ISO/IEC 14496-12, section 4.2)."""
     at = 0
     for _ in range(MAX_PARTS):
-        if at + 8 > len(data):
+        if at + _BOX_HEADER > len(data):
             return
         size, kind = struct.unpack_from(">I4s", data, at)
         if size == 1:  # a size of 64 bits follows
@@ -169,7 +172,7 @@ def _check_boxes(data: bytes) -> None:
             at += 12 if kind == b"meta" else 8
         elif size == 0:  # up to the end of the file
             return
-        elif size < 8:
+        elif size < _BOX_HEADER:
             break
         else:
             if kind == b"ispe":

@@ -91,13 +91,21 @@ def _shrink(picture: Image.Image) -> Image.Image:
     """The picture decoded, as RGB or RGBA in sRGB, upright, and no larger than SIZE."""
     orientation = _orientation(picture)
     size = SIZE[::-1] if orientation >= _ON_ITS_SIDE else SIZE
+    fitting = _fit(picture.size, size)
     picture.draft(None, size)  # JPEG only: libjpeg decodes straight into a half, a quarter or an eighth of the size
     picture.load()
     profile = picture.info.get("icc_profile")
-    picture = _reduce(picture, size)
-    picture.thumbnail(size)
+    picture = _reduce(picture, fitting)
+    if picture.size != fitting:
+        picture = picture.resize(fitting, Image.Resampling.BICUBIC)
     picture = _convert_to_srgb(picture, profile)
     return picture.transpose(_TO_UPRIGHT[orientation]) if orientation in _TO_UPRIGHT else picture
+
+
+def _fit(size: tuple[int, int], within: tuple[int, int]) -> tuple[int, int]:
+    """The largest size of that shape that fits, and no larger than it is."""
+    scale = min(1.0, within[0] / size[0], within[1] / size[1])
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def _reduce(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -105,7 +113,7 @@ def _reduce(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
 
     Goes strip by strip, because a conversion of the whole picture takes its memory a second time.
     """
-    factor = max(1, int(max(picture.width / size[0], picture.height / size[1]) / _GAP))
+    factor = max(1, int(min(picture.width / size[0], picture.height / size[1]) / _GAP))
     transparent = picture.has_transparency_data
     reduced: Image.Image | None = None
     for top in range(0, picture.height, _STRIP * factor):
