@@ -154,7 +154,7 @@ class Settings(BaseSettings):
         1, ge=1, le=16, description="Pictures decoded at the same time, for all workers together: a process for each."
     )
     image_queue: int = Field(
-        32, ge=0, description="Pictures that may wait, of all workers together; more are refused at once."
+        16, ge=0, description="Pictures that may wait, of all workers together; more are refused at once."
     )
     image_share: int = Field(2, ge=1, description="Pictures of one user that may be decoded or wait at the same time.")
     trust_forwarded_for: bool = Field(
