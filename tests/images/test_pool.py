@@ -9,6 +9,7 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,11 @@ from livestream_server.images.default import default_thumbnail
 from livestream_server.images.pool import DecoderPool, ImageQueueFull, ImageShareExceeded
 from livestream_server.images.thumbnail import encode_thumbnail
 from tests.images.pictures import (
+    BLUE,
+    FOUR_COLOURS_HEIC,
+    GREEN,
+    RED,
+    YELLOW,
     chunk,
     decoded,
     deep_boxes,
@@ -338,6 +344,19 @@ async def test_the_decoders_know_no_secret(monkeypatch: pytest.MonkeyPatch) -> N
         environment, libraries = told(pool.pid, "environ"), told(pool.pid, "maps")
     assert "AGORA" not in environment
     assert "grpc" not in libraries
+
+
+@pytest.mark.skipif(not find_spec("pi_heif"), reason="the extra `heic` is not installed")
+async def test_heic_is_read_where_the_setting_asks_for_it(pool: DecoderPool) -> None:
+    """Some phones cannot be made to send anything else; everywhere else, one decoder less reads strangers' bytes."""
+    async with DecoderPool(workers=1, queue=1, share=1, heic=True) as with_heic:
+        shown = decoded(await with_heic.decode(FOUR_COLOURS_HEIC, "ayse"))
+        assert await with_heic.decode(plain("JPEG"), "ayse")
+    assert shown.size == (64, 48)
+    for point, colour in {(8, 8): RED, (56, 8): GREEN, (8, 40): BLUE, (56, 40): YELLOW}.items():
+        assert all(abs(a - b) < 30 for a, b in zip(shown.getpixel(point), colour, strict=True))
+    with pytest.raises(Invalid, match="convert HEIC before sending"):
+        await pool.decode(FOUR_COLOURS_HEIC, "ayse")
 
 
 async def test_heic_without_its_extra_is_an_unusable_setting(monkeypatch: pytest.MonkeyPatch) -> None:

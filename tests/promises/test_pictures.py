@@ -123,3 +123,17 @@ async def test_a_killed_forkserver_comes_back_for_all_workers(
     assert service.forkserver_pid() != first
     assert set(service.worker_pids()) == workers
     figure(f"8 of 8 pictures answered, the first after {time.monotonic() - began:.1f} s; no worker was started again")
+
+
+def test_a_killed_forkserver_comes_back_for_a_single_process(
+    mongo_uri: str, database_name: str, media: Path, engine: str
+) -> None:
+    """Without a supervisor, the process that answers the calls looks after it."""
+    with running(LiveService(environment_for(mongo_uri, database_name, media, engine))) as service:
+        first = service.forkserver_pid()
+        os.kill(first, signal.SIGKILL)
+        headers = {"authorization": f"Bearer {token('ayse')}"}
+        with httpx2.Client(base_url=service.http_url, timeout=30, headers=headers) as http:
+            answer = http.post(CREATE, data={"title": "Söz"}, files={"thumbnail": ("p", plain("PNG"))})
+        assert answer.status_code == 201
+        assert service.forkserver_pid() != first

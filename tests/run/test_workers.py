@@ -23,6 +23,7 @@ def test_workers_end_with_their_supervisor(mongo_uri: str, database_name: str, m
     with running(LiveService(environment_for(mongo_uri, database_name, media, engine), workers=2)) as service:
         workers = service.worker_pids()
         assert len(workers) == 2
+        workers.append(service.forkserver_pid())
         os.kill(service.process.pid, signal.SIGKILL)
         deadline = time.monotonic() + 30
         while any(map(alive, workers)) and time.monotonic() < deadline:

@@ -22,7 +22,7 @@ from livestream_server.settings import Settings
 
 MAX_BYTES = 5 * 1024 * 1024
 RESTART_PAUSE = 1.0
-_HEARD_SECONDS = 5.0  # a new forkserver needs a quarter of a second, and comes a second after an old one ended
+_HEARD_SECONDS = 10.0  # a new forkserver comes a second after an old one ended, and needs a while on a busy machine
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "PYTHON")
 
 
