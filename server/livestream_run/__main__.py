@@ -7,7 +7,7 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,12 @@ from livestream_run.open_files import allow_open_files
 from livestream_run.watchdog import Heartbeat, exit_on_abort, watch_this_process
 from livestream_run.workers import BROKEN_SETTINGS, supervise
 from livestream_server.errors import CannotStart, DatabaseUnreachable, UnusableSetting
+from livestream_server.images.pool import DecoderPool, DecodersUnavailable, open_decoders
 from livestream_server.settings import ProcessSettings, Settings
 
-Work = Callable[[Callable[[operations.Report], None]], Coroutine[Any, Any, None]]
-"""What a worker runs; it is given what takes its reports."""
+Report = Callable[[operations.Report], None]
+Work = Callable[[Report, DecoderPool | None], Coroutine[Any, Any, None]]
+"""What a worker runs. It is given what takes its reports, and what decodes the pictures of all workers."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,7 +91,7 @@ def _serve(options: argparse.Namespace) -> int:
     if options.http:
         _require_room_for_watchers(settings, GatewaySettings())
 
-    def work(report: Callable[[operations.Report], None]) -> Coroutine[Any, Any, None]:
+    def work(report: Report, decoders: DecoderPool | None) -> Coroutine[Any, Any, None]:
         from livestream_run.serve import serve  # noqa: PLC0415 - imports grpc, so after the fork
 
         return serve(
@@ -98,6 +100,7 @@ def _serve(options: argparse.Namespace) -> int:
             http_address=options.http,
             share_ports=options.workers > 1,
             report=report,
+            decoders=decoders,
         )
 
     return _run(options, settings, work, settings.operations_address)
@@ -112,7 +115,7 @@ def _require_room_for_watchers(settings: Settings, gateway: GatewaySettings) -> 
 
 
 def _gateway(options: argparse.Namespace) -> int:
-    def work(report: Callable[[operations.Report], None]) -> Coroutine[Any, Any, None]:
+    def work(report: Report, _decoders: DecoderPool | None) -> Coroutine[Any, Any, None]:
         from livestream_client import TlsFiles  # noqa: PLC0415 - imports grpc, so after the fork
         from livestream_run.serve import serve_gateway  # noqa: PLC0415 - likewise
 
@@ -140,23 +143,31 @@ def _run(options: argparse.Namespace, settings: Settings | None, work: Work, ope
     heartbeat = Heartbeat()
     if not share and stall_seconds:
         watch_this_process(heartbeat, stall_seconds)
-    with operations.serving(operations_address, share=share) if operations_address else nullcontext() as reports:
+    # From here on there are children, sockets and threads: the watch is forked before them.
+    with ExitStack() as stack:
+        decoders = stack.enter_context(closing(open_decoders(settings))) if settings else None
+        reports = (
+            stack.enter_context(operations.serving(operations_address, share=share)) if operations_address else None
+        )
 
         def worker(heartbeat: Heartbeat) -> int:
-            return _worker(settings, work, heartbeat, reports.write if reports else lambda _report: None)
-
-        def ended(worker: int) -> None:
-            if reports:
-                reports.forget(worker)
+            return _worker(
+                settings, lambda: work(reports.write if reports else lambda _report: None, decoders), heartbeat
+            )
 
         if not share:
             return worker(heartbeat)
-        return supervise(options.workers, worker, stop_within=stop_within, stall_seconds=stall_seconds, on_end=ended)
+        return supervise(
+            options.workers,
+            worker,
+            stop_within=stop_within,
+            stall_seconds=stall_seconds,
+            on_end=reports.forget if reports else lambda _worker: None,
+            on_turn=decoders.heal if decoders else lambda: None,
+        )
 
 
-def _worker(
-    settings: Settings | None, work: Work, heartbeat: Heartbeat, report: Callable[[operations.Report], None]
-) -> int:
+def _worker(settings: Settings | None, work: Callable[[], Coroutine[Any, Any, None]], heartbeat: Heartbeat) -> int:
     """Run one worker to its end; answers with its exit code."""
     memory.return_what_is_free()
     exit_on_abort()
@@ -173,11 +184,11 @@ def _worker(
         await working
 
     try:
-        uvloop.run(watched(work(report)))  # `work` imports much, before the first beat
+        uvloop.run(watched(work()))  # `work` imports much, before the first beat
     except (OSError, CannotStart) as error:
         print(f"livestream-server: {error}", file=sys.stderr)
-        # A database may come: whoever supervises us tries again.
-        return 1 if isinstance(error, DatabaseUnreachable) else BROKEN_SETTINGS
+        # A database may come, and a forkserver is started again: whoever supervises us tries again.
+        return 1 if isinstance(error, (DatabaseUnreachable, DecodersUnavailable)) else BROKEN_SETTINGS
     finally:
         logs.flush()
     return 0

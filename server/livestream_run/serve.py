@@ -22,6 +22,7 @@ from livestream_run import memory
 from livestream_run.addresses import Address
 from livestream_run.operations import Report
 from livestream_server.app import open_service
+from livestream_server.images.pool import DecoderPool
 from livestream_server.settings import Settings
 from livestream_server.transport.server import GrpcServer
 
@@ -47,10 +48,12 @@ async def serve(
     share_ports: bool = False,
     started: Callable[[Bound], Awaitable[None]] | None = None,
     report: Callable[[Report], None] = lambda _report: None,
+    decoders: DecoderPool | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then drain, finish what is in flight, and return.
 
-    `started` is awaited once, when both listeners take calls. `report` is told every second how things are.
+    `started` is awaited once, when both listeners take calls. `report` is told every second how things are. `decoders`
+    are shared with other workers.
     """
     stop = _stop_on_signals()
     grpc_server: GrpcServer | None = None
@@ -68,7 +71,8 @@ async def serve(
             "keySet": _word(works=service.keys_known()),
         }
 
-    async with open_service(settings, on_ready=on_ready) as service, _reporting(report, told) as tell:
+    opening = open_service(settings, on_ready=on_ready, decoders=decoders)
+    async with opening as service, _reporting(report, told) as tell:
         bound_grpc = bound_http = None
         if grpc_address:
             grpc_server = GrpcServer(service.handlers, settings, reuse_port=share_ports)

@@ -25,15 +25,16 @@ def supervise(
     stop_within: float,
     stall_seconds: float,
     on_end: Callable[[int], None] = lambda _worker: None,
+    on_turn: Callable[[], None] = lambda: None,
 ) -> int:
     """Run `work` in `count` processes until SIGTERM or SIGINT; answers with the exit code for the program.
 
     A worker that dies is started again after a second, unless it exits with BROKEN_SETTINGS: then all stop.
     `stop_within` is how many seconds a worker may take to stop by itself; after that it is killed. One whose heartbeat
     stands still for `stall_seconds` is killed as well (0: never). `on_end` is called with the process id of each worker
-    that has ended.
+    that has ended, `on_turn` many times a second: it may look after other children.
     """
-    return _Supervisor(work, stop_within, stall_seconds, on_end).run(count)
+    return _Supervisor(work, stop_within, stall_seconds, on_end, on_turn).run(count)
 
 
 class _Supervisor:
@@ -43,11 +44,13 @@ class _Supervisor:
         stop_within: float,
         stall_seconds: float,
         on_end: Callable[[int], None],
+        on_turn: Callable[[], None],
     ) -> None:
         self._work = work
         self._stop_within = stop_within
         self._stall_seconds = stall_seconds
         self._on_end = on_end
+        self._on_turn = on_turn
         self._workers: dict[int, Watchdog] = {}
         self._due: list[float] = []
         self._told_to_stop = False
@@ -64,14 +67,15 @@ class _Supervisor:
                 self._told_to_stop = False
                 self._stop(now)
             self._start_those_due(now)
+            self._on_turn()
             if self._kill_at is not None and now > self._kill_at:
                 self._signal_all(signal.SIGKILL)
             for watchdog in self._workers.values():
                 watchdog.look(now)
             gone, status = _reap()
-            if gone:
+            if gone in self._workers:
                 self._ended(gone, os.waitstatus_to_exitcode(status))
-            else:
+            elif not gone:  # else it was another child, or an orphan that the process with id 1 is given
                 time.sleep(LOOK_SECONDS)
         return self._code
 
@@ -96,8 +100,7 @@ class _Supervisor:
             self._workers[worker] = Watchdog(worker, heartbeat, self._stall_seconds)
 
     def _ended(self, worker: int, code: int) -> None:
-        if not self._workers.pop(worker, None):
-            return  # an orphan, which the process with id 1 is given
+        del self._workers[worker]
         self._on_end(worker)
         if code == BROKEN_SETTINGS:
             self._code = code

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -28,6 +28,7 @@ from livestream_server.auth.jwt import Authenticator
 from livestream_server.feeds.rankings import Rankings
 from livestream_server.feeds.service import FeedRoom
 from livestream_server.feeds.store import Feeds
+from livestream_server.images.pool import DecoderPool, open_decoders
 from livestream_server.images.store import Thumbnails
 from livestream_server.moderation.service import ModerationRoom
 from livestream_server.moderation.store import Bans
@@ -84,16 +85,21 @@ async def open_service(
     clock: Callable[[], datetime] = utc_now,
     listeners: Sequence[mongo.CommandListener] = (),
     on_ready: Callable[[bool], Any] | None = None,
+    decoders: DecoderPool | None = None,
 ) -> AsyncIterator[Service]:
     """Build the service on its database; close everything at the end.
 
-    `on_ready` is awaited with True or False whenever the database comes or goes. Raises UnusableSetting for a setting
-    that cannot work, and DatabaseUnreachable if the database does not answer at the start.
+    `on_ready` is awaited with True or False whenever the database comes or goes. `decoders` are shared with other
+    workers; without them the service has its own. Raises UnusableSetting for a setting that cannot work,
+    DatabaseUnreachable if the database does not answer at the start, and DecodersUnavailable likewise.
     """
     tokens = token_issuer(settings.agora)
     auth = Authenticator(settings.jwt)
-    thumbnails = Thumbnails(settings.media, workers=settings.image_workers, queue=settings.image_queue)
-    async with mongo.connect(settings.mongo, listeners=listeners) as client:
+    async with (
+        nullcontext(decoders) if decoders else open_decoders(settings) as pool,
+        mongo.connect(settings.mongo, listeners=listeners) as client,
+    ):
+        thumbnails = Thumbnails(settings.media, pool)
         database = mongo.database(client, settings.mongo)
         limits = _limits(settings)
         streams, seats, grants = Streams(database, limits), Seats(database, limits.host_silent), AccessGrants(database)
@@ -170,6 +176,7 @@ async def open_service(
         worker = Worker(inbox, audience, streams, Lease(database, "inbox", 10 * WORK_EVERY), clock, every=WORK_EVERY)
         tasks = [
             asyncio.create_task(_watch_database(database, service, on_ready)),
+            asyncio.create_task(pool.keep_running()),
             asyncio.create_task(sweeper.run()),
             *([asyncio.create_task(worker.run())] if settings.agora.notification_secret else []),
             asyncio.create_task(rankings.run()),
@@ -179,7 +186,6 @@ async def open_service(
             yield service
         finally:
             await _end(tasks)
-            await thumbnails.close()
 
 
 async def _end(tasks: Collection[asyncio.Task[None]]) -> None:

@@ -3,11 +3,24 @@
 import re
 import struct
 import zlib
+from base64 import b64decode
 from io import BytesIO
 
 from PIL import Image, ImageCms
 
 RED, GREEN, BLUE, YELLOW = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)
+# HEVC, 64x48: four squares, red and green above, blue and yellow below.
+FOUR_COLOURS_HEIC = b64decode(
+    b"AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAX1tZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAAAAAAACJp"
+    b"bG9jAAAAAERAAAEAAQAAAAABoQABAAAAAAAAANQAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAAAAABAABodmMxAAAAAA5waXRtAAAAAAAB"
+    b"AAAA/WlwcnAAAADdaXBjbwAAAHZodmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEA"
+    b"AQAqQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAA"
+    b"FGlzcGUAAAAAAAAAQAAAAEAAAAAoY2xhcAAAAEAAAAABAAAAMAAAAAEAAAAAAAAAAv////AAAAACAAAAEHBpeGkAAAAAAwgICAAAABhp"
+    b"cG1hAAAAAAAAAAEAAQWBAgMFhAAAANxtZGF0AAAA0CgBrwngIzUt/+7Z//79byHsJ6R07u/Uo/9iY7vgNv/6r219+jvTf/aqO/jib/pm"
+    b"CaqBJGp/+3LL6LJFuVC/zQQJsfa9ENiqVVHJ2B9/rn7FB3xOyEwdK1KUnD45aBWGiBkUoKHhAZ/vU1J2sC0OT39TfGs/d99d/2C/DR3t"
+    b"BuAGVJdQPjvsUSgbYFYlnh9xB23Mf2i/S/9PFaeRUpMl7Z5qyQI3UhD6Sbp79vUnw9fHdNI9h3OD+Nntx79gLjr+q/1r2pAqSc88YDwY"
+    b"QGTpXOg="
+)
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -30,6 +43,11 @@ def plain(kind: str, size: tuple[int, int] = (64, 48), colour: tuple[int, ...] =
 def grainy(kind: str, size: tuple[int, int] = (64, 48), **options: object) -> bytes:
     """A picture that does not compress to nothing, so that every part of the file matters."""
     return encoded(Image.merge("RGB", [Image.effect_noise(size, 60) for _ in "RGB"]), kind, **options)
+
+
+def shaded(kind: str, size: tuple[int, int], **options: object) -> bytes:
+    """A large picture in a small file."""
+    return encoded(Image.linear_gradient("L").resize(size).convert("RGB"), kind, **options)
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -67,6 +85,25 @@ def jpeg_of_scans(count: int, size: tuple[int, int] = (64, 48)) -> bytes:
     data = encoded(Image.new("L", size, 128), "JPEG", progressive=True)
     starts = [each.start() for each in re.finditer(rb"\xff\xda", data)]
     return data[:-2] + data[starts[-1] : -2] * (count - len(starts)) + b"\xff\xd9"
+
+
+def padded_jpeg(part: bytes, count: int, *, before: bytes = b"\xff\xdb") -> bytes:
+    """A JPEG with `part` so many times before the first such marker."""
+    data = plain("JPEG")
+    at = data.index(before)
+    return data[:at] + part * count + data[at:]
+
+
+def deep_boxes(depth: int) -> bytes:
+    """An AVIF whose boxes stand in each other."""
+    data = b""
+    levels = [len(data) + 8 * (each + 1) for each in range(depth)]
+    return plain("AVIF")[:32] + b"".join(struct.pack(">I4s", size, b"ipco") for size in reversed(levels))
+
+
+def slow_jpeg() -> bytes:
+    """A small file that looks like an ordinary picture and takes a decoder several seconds of CPU."""
+    return jpeg_of_scans(64, (7_000, 7_000))
 
 
 def animated(kind: str) -> bytes:

@@ -1,6 +1,7 @@
 """What a stranger's bytes become: our own WebP, or a refusal in fixed words."""
 
 import struct
+import time
 import warnings
 import zipfile
 import zlib
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from livestream_server.errors import Invalid
-from livestream_server.images.thumbnail import MAX_BYTES, MAX_SCANS, encode_thumbnail
+from livestream_server.images.structure import MAX_SCANS
+from livestream_server.images.thumbnail import MAX_BYTES, encode_thumbnail
 from tests.images.pictures import (
     BLUE,
+    FOUR_COLOURS_HEIC,
     GREEN,
     PNG_SIGNATURE,
     RED,
@@ -23,25 +26,31 @@ from tests.images.pictures import (
     chunk,
     chunks_of,
     decoded,
+    deep_boxes,
     encoded,
     exif,
     grainy,
     jpeg_claiming,
     jpeg_of_scans,
     one_bit,
+    padded_jpeg,
     plain,
     png,
     swapped_profile,
     webp_claiming,
 )
 
-TYPE = "must be a JPEG, PNG or WebP picture"
+TYPE = "must be a JPEG, PNG, WebP or AVIF picture"
+HEIC = "must be a JPEG, PNG, WebP or AVIF picture: convert HEIC before sending"
 BYTES = "must be at most 5 MiB"
 PIXELS = "must have at most 16 megapixels"
+JPEG_PIXELS = "must have at most 50 megapixels"
+PROGRESSIVE = "is too large for a progressive JPEG; a baseline JPEG may have that size"
+MEMORY = "needs too much memory to decode"
 ANIMATED = "must not be animated"
 SCANS = "must be a JPEG of at most 64 scans"
 DAMAGED = "is damaged or incomplete"
-WORDS = {TYPE, BYTES, PIXELS, ANIMATED, SCANS, DAMAGED}
+WORDS = {TYPE, HEIC, BYTES, PIXELS, JPEG_PIXELS, PROGRESSIVE, MEMORY, ANIMATED, SCANS, DAMAGED}
 
 HTML = b"<!doctype html><script>alert(1)</script>"
 SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)"/>'
@@ -86,13 +95,13 @@ def archive() -> bytes:
         pytest.param(plain("TIFF"), TYPE, id="TIFF"),
         pytest.param(plain("ICO"), TYPE, id="ICO"),
         pytest.param(PNG_SIGNATURE + HTML, DAMAGED, id="PNG signature, HTML behind it"),
-        pytest.param(png(0, 0, 8, 2, b""), TYPE, id="0 x 0"),
+        pytest.param(png(0, 0, 8, 2, b""), DAMAGED, id="0 x 0"),
         pytest.param(one_bit(20_000, 20_000)[:65], PIXELS, id="bomb: 1 bit, 20,000 x 20,000 in 65 bytes"),
         pytest.param(one_bit(20_000, 20_000), PIXELS, id="bomb: 1 bit, 20,000 x 20,000, whole"),
-        pytest.param(jpeg_claiming(65_500, 65_500), PIXELS, id="bomb: 65,500 x 65,500"),
-        pytest.param(jpeg_claiming(65_500, 1_500), PIXELS, id="bomb: where Pillow only warns"),
+        pytest.param(jpeg_claiming(65_500, 65_500), JPEG_PIXELS, id="bomb: 65,500 x 65,500"),
+        pytest.param(jpeg_claiming(65_500, 1_500), JPEG_PIXELS, id="bomb: where Pillow only warns"),
         pytest.param(png(8_000, 8_000, 8, 2, b""), PIXELS, id="bomb: 64 megapixels, PNG"),
-        pytest.param(jpeg_claiming(8_000, 8_000), PIXELS, id="bomb: 64 megapixels, JPEG"),
+        pytest.param(jpeg_claiming(8_000, 8_000), JPEG_PIXELS, id="bomb: 64 megapixels, JPEG"),
         pytest.param(webp_claiming(16_383, 16_383), PIXELS, id="bomb: 268 megapixels, WebP"),
         pytest.param(
             png(8, 8, 8, 0, bytes(72), chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(64 * 2**20)))),
@@ -108,6 +117,61 @@ def archive() -> bytes:
 def test_what_is_not_a_small_still_picture_is_refused(data: bytes, words: str) -> None:
     """A bomb takes the memory of every other call; anything but a picture could be served to a viewer's browser."""
     assert refusal(data) == words
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        pytest.param(padded_jpeg(b"\xff", 5_000_000), DAMAGED, id="JPEG: fill bytes before a segment"),
+        pytest.param(padded_jpeg(b"\x00", 5_000_000), DAMAGED, id="JPEG: junk between segments"),
+        pytest.param(padded_jpeg(b"\xff\xfe\0\x02", 1_200_000), DAMAGED, id="JPEG: empty comments"),
+        pytest.param(padded_jpeg(b"\xff\xe1\0\x08Exif\0\0", 500_000), DAMAGED, id="JPEG: empty EXIF"),
+        pytest.param(padded_jpeg(b"\xff\xe2\0\x08MPF\0ab", 500_000), DAMAGED, id="JPEG: tables of further pictures"),
+        pytest.param(padded_jpeg(b"\xff\xd0", 2_500_000), DAMAGED, id="JPEG: restart markers between segments"),
+        pytest.param(padded_jpeg(b"\xff", 5_000_000, before=b"\xff\xd9"), DAMAGED, id="JPEG: fill bytes in the scan"),
+        pytest.param(png(8, 8, 8, 0, bytes(72), chunk(b"tEXt", b"") * 400_000), DAMAGED, id="PNG: empty texts"),
+        pytest.param(png(8, 8, 8, 0, bytes(72), chunk(b"IDAT", b"") * 400_000), DAMAGED, id="PNG: empty pixel data"),
+        pytest.param(png(8, 8, 8, 0, bytes(72), chunk(b"prVt", b"") * 400_000), DAMAGED, id="PNG: unknown chunks"),
+        pytest.param(plain("WEBP") + (b"ABCD" + bytes(4)) * 600_000, DAMAGED, id="WebP: unknown chunks"),
+        pytest.param(plain("AVIF") + b"\0\0\0\x08free" * 600_000, DAMAGED, id="AVIF: empty boxes"),
+        pytest.param(deep_boxes(100_000), DAMAGED, id="AVIF: boxes in boxes"),
+        pytest.param(FOUR_COLOURS_HEIC, HEIC, id="HEIC, which is off"),
+    ],
+)
+def test_a_file_of_too_many_parts_is_refused_before_it_is_decoded(
+    data: bytes, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow reads each part in Python: nine such files of 5 MB kept everybody waiting for 21 seconds."""
+    assert len(data) <= MAX_BYTES
+    monkeypatch.setattr(Image, "open", lambda *_args, **_options: pytest.fail("decoded"))
+    used = time.process_time()
+    assert refusal(data) == words
+    print(f"{len(data):,} bytes: {time.process_time() - used:.3f} s of CPU")
+
+
+def test_the_parts_of_real_pictures_are_few_enough() -> None:
+    """A camera pads some segments, and a large PNG has hundreds of chunks: neither is an attack."""
+    assert encode_thumbnail(padded_jpeg(b"\xff", 2_000))
+    assert encode_thumbnail(png(8, 8, 8, 0, bytes(72), chunk(b"tEXt", b"Comment\0words") * 1_500))
+
+
+def test_a_baseline_jpeg_of_fifty_megapixels_is_taken_and_not_one_more() -> None:
+    """Phones make them by default; what decodes at a fraction of its size needs no more memory than others."""
+    photo = encoded(Image.new("RGB", (8_000, 6_250), RED), "JPEG", quality=30)
+    assert decoded(encode_thumbnail(photo)).size == (922, 720)
+    assert refusal(jpeg_claiming(8_000, 6_251)) == JPEG_PIXELS
+
+
+@pytest.mark.parametrize(("subsampling", "taken"), [("4:2:0", True), ("4:4:4", False)])
+def test_a_progressive_jpeg_is_taken_up_to_the_memory_of_its_coefficients(subsampling: str, taken: bool) -> None:
+    """All coefficients of all pixels are kept until the last scan, whatever the size that is asked for."""
+    photo = encoded(
+        Image.new("RGB", (8_000, 6_250), RED), "JPEG", quality=30, progressive=True, subsampling=subsampling
+    )
+    if taken:
+        assert decoded(encode_thumbnail(photo)).size == (922, 720)
+    else:
+        assert refusal(photo) == PROGRESSIVE
 
 
 def test_a_bomb_is_refused_where_warnings_are_ignored() -> None:
@@ -142,6 +206,7 @@ def test_a_jpeg_of_as_many_scans_as_allowed_is_accepted() -> None:
         pytest.param(grainy("JPEG", progressive=True), id="progressive JPEG"),
         pytest.param(grainy("PNG"), id="PNG"),
         pytest.param(grainy("WEBP"), id="WebP"),
+        pytest.param(grainy("AVIF"), id="AVIF"),
         pytest.param(grainy("WEBP", lossless=True), id="lossless WebP"),
     ],
 )
@@ -166,7 +231,7 @@ def test_a_picture_that_is_cut_short_is_refused_wherever_the_cut_is(data: bytes)
         ((1, 1), (1, 1)),
     ],
 )
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 def test_a_picture_is_shrunk_to_fit_and_never_enlarged(
     kind: str, size: tuple[int, int], wanted: tuple[int, int]
 ) -> None:
@@ -194,7 +259,7 @@ CORNERS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 @pytest.mark.parametrize("orientation", SIDES)
 def test_a_picture_stands_upright_whatever_way_the_camera_was_held(kind: str, orientation: int) -> None:
     """Phones store the sensor's rows and note the rotation: ignoring it shows people lying on their side."""
@@ -235,7 +300,7 @@ def test_unreadable_exif_is_no_reason_to_refuse_a_picture(kind: str, broken: byt
     assert chunks_of(shown) == {b"VP8 "}
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 def test_nothing_but_pixels_survives(kind: str) -> None:
     """A photo's EXIF says where its owner lives; a script in it may run in some viewer."""
     secret = b"<script>alert('xmp')</script>"
@@ -374,6 +439,7 @@ SEEDS = [
     png(8, 8, 16, 0, bytes(17 * 8), chunk(b"tEXt", b"Comment\0words")),
     animated("PNG"),
     grainy("WEBP", (40, 30), exif=exif(orientation=8)),
+    grainy("AVIF", (40, 30), exif=exif(orientation=8)),
     grainy("WEBP", (40, 30), lossless=True, icc_profile=swapped_profile()),
     animated("WEBP"),
     encoded(Image.new("RGB", (32, 24)), "MPO", save_all=True, append_images=[Image.new("RGB", (16, 8))]),

@@ -218,8 +218,11 @@ class LiveService:
         """The processes that answer calls; the main process itself, if it is the only one."""
         if self._workers == 1:
             return [self.process.pid]
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(each) for each in children]
+        return [each for each in children_of(self.process.pid) if not is_forkserver(each)]
+
+    def forkserver_pid(self) -> int:
+        """The process that forks the decoders of pictures."""
+        return next(each for each in children_of(self.process.pid) if is_forkserver(each))
 
     def register(self, people: Mapping[str, str] = IDS) -> None:
         """Record people by username and id."""
@@ -236,6 +239,16 @@ class LiveService:
     def person_id(self, name: str) -> str:
         """The id of a demo person."""
         return IDS[name]
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that `pid` started and that have not been waited for."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_forkserver(pid: int) -> bool:
+    """Whether that process is the forkserver of the decoders, or one of these."""
+    return b"livestream_server.images.forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 @contextmanager

@@ -4,9 +4,6 @@ A key never names anything but its content, so a picture is written once, may be
 processes that store the same one do not disturb each other.
 """
 
-import asyncio
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
@@ -16,9 +13,8 @@ from typing import TYPE_CHECKING
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import LocalStore, S3Store
 
-from livestream_server.errors import Exhausted, Unavailable, UnusableSetting
-from livestream_server.images.default import default_thumbnail
-from livestream_server.images.thumbnail import encode_thumbnail
+from livestream_server.errors import Unavailable, UnusableSetting
+from livestream_server.images.pool import DecoderPool, DecodersUnavailable
 from livestream_server.settings import MediaSettings
 
 if TYPE_CHECKING:
@@ -30,68 +26,48 @@ _S3_RETRIES = 2
 _S3_PATIENCE = timedelta(seconds=10)
 
 
-class ImageQueueFull(Exhausted):
-    """As many pictures are being decoded and waiting as the settings allow."""
-
-    reason = "IMAGE_QUEUE_FULL"
-
-    def __init__(self) -> None:
-        super().__init__("too many pictures are being processed; try again later")
-
-
 class MediaNotWritable(UnusableSetting):
     """The place that the settings name for pictures cannot be written. The message names the setting, not its value."""
 
 
 class Thumbnails:
-    """Decodes pictures in `workers` threads, with at most `queue` more pictures waiting, and stores the thumbnails."""
+    """Has pictures decoded by `pool`, and stores the thumbnails."""
 
-    def __init__(self, settings: MediaSettings, *, workers: int, queue: int) -> None:
+    def __init__(self, settings: MediaSettings, pool: DecoderPool) -> None:
         self._settings = settings
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="image")
-        self._places = threading.BoundedSemaphore(workers + queue)
+        self._pool = pool
+        self._default_key: str | None = None
 
     async def start(self) -> None:
-        """Store the default thumbnail, which shows that pictures can be stored.
+        """Store the default thumbnail, which shows that pictures can be decoded and stored.
 
-        Raises MediaNotWritable.
+        Raises MediaNotWritable or DecodersUnavailable.
         """
         setting = "MEDIA_S3_BUCKET" if self._settings.s3_bucket else "MEDIA_DIRECTORY"
-        # Drawn before it is asked for: `url` must not draw on the event loop.
-        picture = await asyncio.get_running_loop().run_in_executor(self._pool, default_thumbnail)
         try:
-            await self._put(picture)
+            picture = await self._pool.draw_default()
+        except Unavailable as error:
+            raise DecodersUnavailable from error
+        try:
+            self._default_key = await self._put(picture)
         except (BaseError, OSError, NotImplementedError) as error:
             raise MediaNotWritable(f"{setting}: pictures cannot be written there: {_why(error)}") from error
 
-    async def close(self) -> None:
-        """Turn away the pictures that wait, and let those that are being decoded finish."""
-        await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
+    async def store(self, data: bytes, user: str) -> str:
+        """The key of the picture that `user` sent, stored as a thumbnail: `thumbnails/<32 hex digits>.webp`.
 
-    async def store(self, data: bytes) -> str:
-        """The key of the picture in `data`, stored as a thumbnail: `thumbnails/<32 hex digits>.webp`.
-
-        Raises Invalid (see `encode_thumbnail`), ImageQueueFull (at once) or Unavailable (the store does not answer).
+        Raises Invalid (see `encode_thumbnail`), ImageQueueFull or ImageShareExceeded (at once), or Unavailable (the
+        decoders or the store do not answer).
         """
-        if not self._places.acquire(blocking=False):
-            raise ImageQueueFull
-        job = self._pool.submit(encode_thumbnail, data)
-        # The place belongs to the job, not to the caller: a cancelled job that waits frees it, one that runs keeps
-        # its thread busy to the end.
-        job.add_done_callback(lambda _: self._places.release())
-        encoded = await asyncio.wrap_future(job)
+        encoded = await self._pool.decode(data, user)
         try:
             return await self._put(encoded)
         except (BaseError, OSError) as error:
             raise Unavailable from error
 
     def url(self, key: str | None) -> str:
-        """Public address of the picture, or of the default thumbnail if there is none."""
+        """Public address of the picture, or of the default thumbnail if there is none. Needs `start`."""
         return f"{self._settings.base_url}/{key or self._default_key}"
-
-    @cached_property
-    def _default_key(self) -> str:
-        return _key(default_thumbnail())
 
     @cached_property
     def _store(self) -> LocalStore | S3Store:

@@ -5,24 +5,21 @@ survives. The limits are checked before anything is decoded, and on the picture 
 process-wide, and Python's warning filters are not thread-safe.
 """
 
-import re
 import struct
 from io import BytesIO
 
-from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
+from PIL import AvifImagePlugin, ExifTags, Image, ImageCms
 
-from livestream_server.errors import Invalid, Violation
+from livestream_server.errors import Invalid
+from livestream_server.images.structure import check_structure, format_of, refusal, require_pixels
 
 SIZE = (1280, 720)
 MAX_BYTES = 5 * 1024 * 1024
-MAX_PIXELS = 16_000_000
-MAX_SCANS = 64
 QUALITY = 80
 
-_PNG_END = b"IEND\xaeB`\x82"  # chunk type and its checksum (PNG specification, section 11.2.5)
-# Marker, length (6 + 2 n) and number of components n of a scan (ITU-T T.81, B.2.3). libjpeg reads no other scan.
-_JPEG_SCAN = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
-_JPEG = {"JPEG", "MPO"}  # MPO: how phones write a JPEG that has another one behind it
+_FORMATS = ("JPEG", "PNG", "WEBP", "AVIF")
+_GAP = 1.5  # how much larger than the thumbnail a picture stays when its pixels are averaged, before the better filter
+_STRIP = 64  # rows of the reduced picture that are converted at a time
 _TO_UPRIGHT = {  # EXIF 2.32, tag 0x0112
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -34,27 +31,42 @@ _TO_UPRIGHT = {  # EXIF 2.32, tag 0x0112
 }
 _ON_ITS_SIDE = 5  # this and the following orientations swap width and height
 
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # Pillow's way to say it: the decoder has one second of CPU, not one per core
 
-def encode_thumbnail(data: bytes) -> bytes:
+
+def enable_heic() -> None:
+    """Have Pillow read HEIC, too. Raises ImportError if the extra `heic` is not installed."""
+    import pi_heif  # noqa: PLC0415 - optional
+
+    pi_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+    pi_heif.options.DECODE_THREADS = 1
+
+
+def encode_thumbnail(data: bytes, *, heic: bool = False) -> bytes:
     """The picture in `data`, upright, in sRGB and shrunk to fit 1280x720 (never enlarged), as WebP without metadata.
 
-    Takes JPEG, PNG and WebP of at most 5 MiB and 16 megapixels with one frame; of a JPEG with further pictures
-    behind it, as phones write them, the first one. Costs up to about a second of CPU: not for the event loop.
+    Takes, with one frame and of at most 5 MiB: JPEG up to 50 megapixels, PNG, WebP and AVIF up to 16, and HEIC up to 16
+    with `heic`, after `enable_heic`. Of a JPEG with further pictures behind it, as phones write them, the first one.
+    May cost any amount of CPU and memory: run it in a process with limits.
 
     Raises Invalid (field `thumbnail`) for everything else, also for a picture that is cut short.
     """
     if len(data) > MAX_BYTES:
-        raise _refusal("must be at most 5 MiB")
+        raise refusal("must be at most 5 MiB")
+    kind = format_of(data)
+    if kind == "HEIF" and not heic:
+        raise refusal("must be a JPEG, PNG, WebP or AVIF picture: convert HEIC before sending")
+    if kind is None:
+        raise refusal("must be a JPEG, PNG, WebP or AVIF picture")
+    check_structure(kind, data)
     try:
-        picture = _shrunk(_opened(data))
+        picture = _shrink(_open(data, kind))
     except Invalid:
         raise
-    except UnidentifiedImageError as error:
-        raise _refusal("must be a JPEG, PNG or WebP picture") from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _refusal("must have at most 16 megapixels") from error
+    except MemoryError as error:
+        raise refusal("needs too much memory to decode") from error
     except Exception as error:  # parsers of hostile bytes fail in any way, and the bytes are at fault
-        raise _refusal("is damaged or incomplete") from error
+        raise refusal("is damaged or incomplete") from error
     return encode_webp(picture)
 
 
@@ -65,40 +77,60 @@ def encode_webp(picture: Image.Image) -> bytes:
     return encoded.getvalue()
 
 
-def _refusal(description: str) -> Invalid:
-    return Invalid(Violation("thumbnail", description))
-
-
-def _opened(data: bytes) -> Image.Image:
+def _open(data: bytes, kind: str) -> Image.Image:
     """The picture, its header read and checked, nothing decoded yet."""
-    picture = Image.open(BytesIO(data), formats=("JPEG", "PNG", "WEBP"))
-    if picture.width * picture.height > MAX_PIXELS:
-        raise _refusal("must have at most 16 megapixels")
-    if picture.format in _JPEG:
-        # Each scan may be some 30 bytes and costs a pass over all pixels: 5 MiB of them are half an hour of CPU.
-        if len(_JPEG_SCAN.findall(data)) > MAX_SCANS:
-            raise _refusal(f"must be a JPEG of at most {MAX_SCANS} scans")
-    elif getattr(picture, "n_frames", 1) > 1:
-        raise _refusal("must not be animated")
-    elif picture.format == "PNG" and _PNG_END not in data:  # Pillow does not miss the last 20 bytes
-        raise _refusal("is damaged or incomplete")
+    picture = Image.open(BytesIO(data), formats=(kind,))
+    require_pixels(kind, picture.width * picture.height)
+    # MPO is how phones write a JPEG that has another one behind it: the first one is meant.
+    if picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1:
+        raise refusal("must not be animated")
     return picture
 
 
-def _shrunk(picture: Image.Image) -> Image.Image:
+def _shrink(picture: Image.Image) -> Image.Image:
     """The picture decoded, as RGB or RGBA in sRGB, upright, and no larger than SIZE."""
-    if picture.format not in _JPEG:
-        picture.load()  # JPEG waits for `thumbnail`: libjpeg decodes straight into a smaller size
-    orientation, profile = _orientation(picture), picture.info.get("icc_profile")
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-    elif picture.mode == "I;16":
-        picture = picture.point(lambda value: value / 256).convert("L")  # `convert` alone would clip at 255
-    elif picture.mode not in {"L", "RGB", "CMYK"}:
-        picture = picture.convert("RGB")
-    picture.thumbnail(SIZE[::-1] if orientation >= _ON_ITS_SIDE else SIZE)
-    picture = _in_srgb(picture, profile)
+    orientation = _orientation(picture)
+    size = SIZE[::-1] if orientation >= _ON_ITS_SIDE else SIZE
+    fitting = _fit(picture.size, size)
+    picture.draft(None, size)  # JPEG only: libjpeg decodes straight into a half, a quarter or an eighth of the size
+    picture.load()
+    profile = picture.info.get("icc_profile")
+    picture = _reduce(picture, fitting)
+    if picture.size != fitting:
+        picture = picture.resize(fitting, Image.Resampling.BICUBIC)
+    picture = _convert_to_srgb(picture, profile)
     return picture.transpose(_TO_UPRIGHT[orientation]) if orientation in _TO_UPRIGHT else picture
+
+
+def _fit(size: tuple[int, int], within: tuple[int, int]) -> tuple[int, int]:
+    """The largest size of that shape that fits, and no larger than it is."""
+    scale = min(1.0, within[0] / size[0], within[1] / size[1])
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _reduce(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The picture as RGBA, L, RGB or CMYK, averaged down to less than 3 times `size`.
+
+    Goes strip by strip, because a conversion of the whole picture takes its memory a second time.
+    """
+    factor = max(1, int(min(picture.width / size[0], picture.height / size[1]) / _GAP))
+    transparent = picture.has_transparency_data
+    reduced: Image.Image | None = None
+    for top in range(0, picture.height, _STRIP * factor):
+        bottom = min(top + _STRIP * factor, picture.height)
+        strip = _convert(picture.crop((0, top, picture.width, bottom)), transparent=transparent).reduce(factor)
+        reduced = reduced or Image.new(strip.mode, (strip.width, -(-picture.height // factor)))
+        reduced.paste(strip, (0, top // factor))
+    assert reduced  # noqa: S101 - a picture has at least one row
+    return reduced
+
+
+def _convert(picture: Image.Image, *, transparent: bool) -> Image.Image:
+    if transparent:
+        return picture.convert("RGBA")
+    if picture.mode == "I;16":
+        return picture.point(lambda value: value / 256).convert("L")  # `convert` alone would clip at 255
+    return picture if picture.mode in {"L", "RGB", "CMYK"} else picture.convert("RGB")
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -110,7 +142,7 @@ def _orientation(picture: Image.Image) -> int:
     return found if isinstance(found, int) and found in _TO_UPRIGHT else 1
 
 
-def _in_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
+def _convert_to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
     """The colours as a screen without colour management shows them right; a profile that does not fit is ignored."""
     mode = "RGBA" if picture.mode == "RGBA" else "RGB"
     if profile:

@@ -49,7 +49,7 @@ class Bans(Protocol):
 class Thumbnails(view.Thumbnails, Protocol):
     """What this room needs of the images room."""
 
-    async def store(self, data: bytes) -> str:
+    async def store(self, data: bytes, user: str) -> str:
         """Keep a picture and answer with its key; raises Invalid or Exhausted."""
 
 
@@ -94,7 +94,7 @@ class LiveStreamRoom(LiveStreamServiceServicer):
         known = await self._people.cards_for(caller, draft.guests)
         if unknown := set(draft.guests) - known.keys():
             raise GuestNotFound(unknown)
-        thumbnail = await self._thumbnails.store(request.thumbnail) if request.thumbnail else None
+        thumbnail = await self._thumbnails.store(request.thumbnail, caller) if request.thumbnail else None
         return new_stream(self._streams.next_id(), draft, caller, thumbnail, now)
 
     async def JoinStream(self, request: rpc.JoinStreamRequest, context: Context) -> rpc.JoinStreamResponse:  # noqa: ARG002 - gRPC's signature

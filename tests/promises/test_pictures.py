@@ -1,0 +1,139 @@
+"""Pictures sent by many at once, and by somebody who means harm: through the whole system, with two workers."""
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.images.pictures import grainy, padded_jpeg, plain, shaded, slow_jpeg
+from tests.support.world import LiveService, children_of, environment_for, running, token
+
+pytestmark = pytest.mark.one_engine("pictures are decoded by the same processes whatever speaks gRPC")
+
+CREATE = "/api/v1/live-stream/create"
+UPLOADS = 50
+USERS = {f"user{each}": f"{each:024x}" for each in range(UPLOADS)}
+
+
+@pytest.fixture(scope="module")
+def service(mongo_uri: str, database_name: str, media: Path, engine: str) -> Iterator[LiveService]:
+    with running(LiveService(environment_for(mongo_uri, database_name, media, engine), workers=2)) as opened:
+        opened.register(USERS)
+        yield opened
+
+
+@pytest.fixture
+async def http(service: LiveService) -> AsyncIterator[httpx2.AsyncClient]:
+    limits = httpx2.Limits(max_connections=UPLOADS + 10)
+    async with httpx2.AsyncClient(base_url=service.http_url, timeout=60, limits=limits) as client:
+        yield client
+
+
+async def upload(http: httpx2.AsyncClient, user: str, picture: bytes) -> httpx2.Response:
+    headers = {"authorization": f"Bearer {token(user)}"}
+    return await http.post(CREATE, data={"title": "Söz"}, files={"thumbnail": ("p", picture)}, headers=headers)
+
+
+def resident(service: LiveService) -> int:
+    """MiB of all processes of the service together, pages that they share counted once for each."""
+    pids, total = [service.process.pid], 0
+    for each in pids:
+        with suppress(OSError):
+            pids += children_of(each)
+            total += int(Path(f"/proc/{each}/statm").read_text().split()[1]) * 4096
+    return total // 2**20
+
+
+@asynccontextmanager
+async def peak_memory(service: LiveService) -> AsyncIterator[list[int]]:
+    """The memory before, and the most that there was inside the block."""
+    seen = [resident(service)] * 2
+
+    async def watch() -> None:
+        while True:
+            seen[1] = max(seen[1], resident(service))
+            await asyncio.sleep(0.01)
+
+    watcher = asyncio.create_task(watch())
+    try:
+        yield seen
+    finally:
+        watcher.cancel()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "grainy JPEG"])
+async def test_fifty_pictures_of_sixteen_megapixels_take_bounded_memory(
+    service: LiveService, http: httpx2.AsyncClient, kind: str, figure: Callable[[str], None]
+) -> None:
+    """Uploads of a few creators must not end the process of all: once they took 490 MiB.
+
+    The grainy one is printed only: what it takes beyond the others is the memory of the requests, not of the decoders.
+    """
+    size = (4_000, 4_000)
+    picture = grainy("JPEG", size, quality=10) if kind == "grainy JPEG" else shaded(kind, size)
+    await upload(http, USERS["user0"], plain("PNG"))
+    async with peak_memory(service) as seen:
+        before = seen[0]
+        answers = await asyncio.gather(*(upload(http, each, picture) for each in USERS.values()))
+    codes = Counter(each.status_code for each in answers)
+    figure(f"{kind}, {len(picture) / 2**20:.1f} MiB each: {before} MiB before, at most +{seen[1] - before}; {codes}")
+    assert set(codes) <= {201, 429, 504}  # 504: a busy machine
+    assert codes[201]
+    assert seen[1] - before <= {"JPEG": 150, "PNG": 150, "AVIF": 250}.get(kind, 400)
+
+
+async def test_hostile_pictures_of_one_user_do_not_hold_up_another(
+    service: LiveService, http: httpx2.AsyncClient, figure: Callable[[str], None]
+) -> None:
+    """Nine files of fill bytes once kept everybody's pictures waiting for 21 seconds."""
+    honest = grainy("JPEG", (2_000, 1_500), quality=60)
+    began = time.monotonic()
+    assert (await upload(http, USERS["user1"], honest)).status_code == 201
+    alone = time.monotonic() - began
+    for name, hostile in (("fill bytes", padded_jpeg(b"\xff", 5_000_000)), ("64 scans", slow_jpeg())):
+        attack = [asyncio.create_task(upload(http, USERS["user2"], hostile)) for _ in range(20)]
+        await asyncio.wait(attack, return_when=asyncio.FIRST_COMPLETED)
+        began = time.monotonic()
+        assert (await upload(http, USERS["user1"], honest)).status_code == 201
+        waited = time.monotonic() - began
+        answers = await asyncio.gather(*attack)
+        codes = Counter(each.status_code for each in answers)
+        refused = next(each for each in answers if each.status_code == 400)
+        figure(f"{name}: an honest picture took {alone:.2f} s alone, {waited:.2f} s beside 20 hostile ones; {codes}")
+        assert set(codes) <= {400, 429}
+        assert refused.json()["errors"][1].startswith("thumbnail: ")
+
+
+async def test_a_killed_forkserver_comes_back_for_all_workers(
+    service: LiveService, http: httpx2.AsyncClient, figure: Callable[[str], None]
+) -> None:
+    """One pool for all of them must not be what ends the pictures of all of them."""
+    first, workers = service.forkserver_pid(), set(service.worker_pids())
+    os.kill(first, signal.SIGKILL)
+    began = time.monotonic()
+    codes = [(await upload(http, USERS["user3"], plain("PNG"))).status_code for _ in range(8)]
+    assert codes == [201] * 8
+    assert service.forkserver_pid() != first
+    assert set(service.worker_pids()) == workers
+    figure(f"8 of 8 pictures answered, the first after {time.monotonic() - began:.1f} s; no worker was started again")
+
+
+def test_a_killed_forkserver_comes_back_for_a_single_process(
+    mongo_uri: str, database_name: str, media: Path, engine: str
+) -> None:
+    """Without a supervisor, the process that answers the calls looks after it."""
+    with running(LiveService(environment_for(mongo_uri, database_name, media, engine))) as service:
+        first = service.forkserver_pid()
+        os.kill(first, signal.SIGKILL)
+        headers = {"authorization": f"Bearer {token('ayse')}"}
+        with httpx2.Client(base_url=service.http_url, timeout=30, headers=headers) as http:
+            answer = http.post(CREATE, data={"title": "Söz"}, files={"thumbnail": ("p", plain("PNG"))})
+        assert answer.status_code == 201
+        assert service.forkserver_pid() != first
