@@ -201,7 +201,7 @@ async def test_tokens_open_this_channel_for_this_person_only(
     joined = await join(world, who, stream.id, role)
     assert (joined.agora.role, joined.live_stream.role) == (role, role)
     assert joined.agora.app_id == joined.rtm.app_id == APP_ID
-    assert joined.agora.channel_name == joined.rtm.channel_name == stream.channel_name
+    assert joined.agora.channel_name == stream.channel_name != joined.rtm.channel_name
     assert joined.rtm.user_id == who
     rtc = inspect(
         joined.agora.token,

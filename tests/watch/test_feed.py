@@ -32,6 +32,7 @@ class Fakes:
         self.banned: dict[str, dict[str, str]] = {}
         self.reads: Counter[str] = Counter()
         self.counted: list[list[str]] = []
+        self.without: dict[str, list[str]] = {}
         self.asked_for_bans = 0
         self.bells = 0
         self.broken = False
@@ -49,8 +50,11 @@ class Fakes:
             raise Nothing
         return found
 
-    async def counts(self, stream_ids: Collection[str], now: datetime) -> Mapping[str, int]:
+    async def counts(
+        self, stream_ids: Collection[str], without: Mapping[str, Collection[str]], now: datetime
+    ) -> Mapping[str, int]:
         self.counted.append(sorted(stream_ids))
+        self.without = {each: sorted(without[each]) for each in stream_ids}
         return {each: self.viewers[each] for each in stream_ids if each in self.viewers}
 
     async def actions(self, stream_ids: Collection[str]) -> Mapping[str, Mapping[str, str]]:
@@ -196,6 +200,16 @@ async def test_bans_are_read_when_one_is_made_or_lifted(feed: Feed, fakes: Fakes
         fakes.ring(None)
         await until(lambda: a.now()[2].bans == {})
         assert fakes.asked_for_bans == asked + 2
+
+
+async def test_the_banned_are_not_counted_from_the_first_count_on(feed: Feed, fakes: Fakes) -> None:
+    """A count that was taken before the bans were read would be told for a second."""
+    fakes.banned["a"] = {"jane": "block", "john": "chat_only"}
+    async with feed.watching("a"):
+        assert (len(fakes.counted), fakes.without) == (1, {"a": ["jane"]})
+        del fakes.banned["a"]
+        fakes.ring(None)
+        await until(lambda: fakes.without == {"a": []})
 
 
 async def test_all_streams_are_counted_together_and_only_while_they_are_active(feed: Feed, fakes: Fakes) -> None:
