@@ -143,6 +143,15 @@ async def test_a_bell_that_broke_is_heard_again_and_nothing_was_missed(feed: Fee
         assert fakes.bells == 2
 
 
+async def test_a_ban_that_was_made_while_the_bell_was_broken_is_seen(feed: Feed, fakes: Fakes) -> None:
+    """The banned would look on until bans are read the next time, for up to 15 seconds."""
+    async with feed.watching("a") as a:
+        await until(lambda: fakes.bells == 1 and not feed._bans_are_stale)
+        fakes.banned["a"] = {"jane": "block"}
+        fakes.break_bell()
+        await until(lambda: a.now()[2].bans == {"jane": "block"})
+
+
 async def test_a_reading_that_failed_is_tried_again(feed: Feed, fakes: Fakes) -> None:
     """The ring was heard once; it must not be forgotten."""
     async with feed.watching("a") as a:

@@ -126,6 +126,7 @@ class Feed:
         await self._wanted.wait()
         async with self._bell.listening() as rings:
             # Whatever happened before the bell was heard.
+            self._bans_are_stale = True
             self._look_at(self._topics)
             async for ring in rings:
                 if not self._topics:
