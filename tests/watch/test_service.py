@@ -378,6 +378,17 @@ async def test_no_creator_can_ban_moderators_out_of_sight(world: World, creator:
     assert (await seen.next_change()).state.status == LIVE_STREAM_STATUS_ENDED
 
 
+async def test_moderators_need_not_be_users(world: World, creator: str, stream: LiveStream) -> None:
+    """A service may moderate, too; for all other things it registers like anybody."""
+    await join(world, creator, stream, ROLE_HOST)
+    service = metadata("f" * 24, "streams:moderate")
+    await AudienceServiceStub(world.channel).ListViewers(ListViewersRequest(live_stream_id=stream.id), metadata=service)
+    await world.streams.EndStream(EndStreamRequest(live_stream_id=stream.id), metadata=service)
+    request = GetStreamRequest(live_stream_id=stream.id)
+    refused = await failure(world.streams.GetStream(request, metadata=service))
+    assert refused.reason == "REGISTRATION_INCOMPLETE"
+
+
 async def test_a_count_goes_down_by_the_banned(world: World, creator: str, stream: LiveStream) -> None:
     """They are no viewers from the ban on, though Agora may still see them."""
     await join(world, creator, stream, ROLE_HOST)
