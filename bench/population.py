@@ -82,6 +82,7 @@ def stream_document(number: int) -> Document:
         title=f"Evening guitar {number}",
         type=StreamType.SOLO,
         channel_name=channel(number),
+        rtm_channel=f"{number:048x}",
         broadcasters=(Broadcaster(person_id(number), Role.HOST, 1_000_000 + number, NOW),),
         thumbnail=None,
         status=Status.ACTIVE,

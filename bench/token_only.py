@@ -9,7 +9,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 import uvloop
@@ -26,6 +26,8 @@ from livestream_run import logs
 from livestream_server.auth.jwt import Authenticator
 from livestream_server.mongo import failures
 from livestream_server.settings import Settings
+from livestream_server.streams.admission import Admission
+from livestream_server.streams.deadlines import Limits
 from livestream_server.streams.model import Chair, Role, Stream
 from livestream_server.streams.seats import Occupant
 from livestream_server.streams.service import LiveStreamRoom
@@ -35,6 +37,8 @@ from livestream_server.transport.limits import Limits
 from livestream_server.transport.pipeline import Guards, Registry
 from livestream_server.transport.server import GrpcServer
 from livestream_server.transport.values import utc_now
+
+DAY = timedelta(days=1)
 
 
 class Streams:
@@ -57,6 +61,9 @@ class People:
 
     async def cards_for(self, caller: str, others: Collection[str]) -> Mapping[str, UserSummary]:
         return {each: self._cards[each] for each in (caller, *others)}
+
+    async def require_registered(self, user_id: str) -> None:
+        await self.cards_for(user_id, [])
 
 
 class Seats:
@@ -110,14 +117,15 @@ async def registry(settings: Settings) -> Registry:
         )
     )
     nothing = cast("Any", None)  # what a free stream without bans never asks
+    streams, people = cast("Any", Streams()), cast("Any", People())
     room = LiveStreamRoom(
-        streams=cast("Any", Streams()),
+        streams=streams,
         seats=cast("Any", Seats()),
-        people=cast("Any", People()),
-        access=nothing,
-        bans=nothing,
+        people=people,
+        admission=Admission(streams, people, nothing, nothing),
         thumbnails=cast("Any", Pictures()),
         tokens=token_issuer(settings.agora),
+        limits=Limits(DAY, DAY, DAY, DAY, DAY),
         clock=utc_now,
     )
     add_LiveStreamServiceServicer_to_server(room, cast("Any", wrapped))

@@ -245,6 +245,8 @@ async def _moderation(life: Life, stream: str) -> None:
     ):
         await life.call(wanted)
     await life.watched(stream)
+    await life.call(audience.ListViewersRequest(live_stream_id=stream, search="ada"))
+    await life.call(audience.GetStreamStatisticsRequest(live_stream_id=stream))
     await life.call(moderation.DeleteBanRequest(ban_id=ban))
 
 

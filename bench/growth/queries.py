@@ -32,7 +32,7 @@ GROWS: Mapping[tuple[str, str, int], str] = {
         "bans",
         "one_standing_ban_per_person_and_stream",
         1,
-    ): "the standing bans of the watched streams, after one changed",
+    ): "the standing bans of the watched streams, after one changed; or of the stream whose viewers are asked for",
     ("bans", "newest_first", 1): "the standing bans that one person made: their number",
     ("bans", "newest_first", 2): "the standing bans that one person made since then: their number",
     ("users", "username", 1): "the people of one username, who are one",

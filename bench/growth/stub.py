@@ -190,7 +190,6 @@ def _seat_like(stream: int) -> bytes:
             "visits": [{"since": joined, "until": _NOW + _STAY}],
             "events": [],
             "revision": 0,
-            "device": {"deviceType": "iOS", "country": "TR"},
             "search": f"ayse demir\nperson{_SOMETHING.decode()}",
         }
     )

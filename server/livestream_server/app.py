@@ -40,6 +40,7 @@ from livestream_server.people.store import People
 from livestream_server.reminders.service import ReminderRoom
 from livestream_server.reminders.store import Reminders
 from livestream_server.settings import Settings
+from livestream_server.streams.admission import Admission
 from livestream_server.streams.deadlines import Limits
 from livestream_server.streams.seats import Seats
 from livestream_server.streams.service import LiveStreamRoom
@@ -128,20 +129,22 @@ async def open_service(
                 limits=caller_limits.Limits.of(settings),
             )
         )
+        admission = Admission(streams, people, bans, grants)
         room = LiveStreamRoom(
             streams=streams,
             seats=seats,
             people=people,
-            access=grants,
-            bans=bans,
+            admission=admission,
             thumbnails=thumbnails,
             tokens=tokens,
+            limits=limits,
             clock=clock,
         )
         add_LiveStreamServiceServicer_to_server(room, registry)  # type: ignore[arg-type]  # all of a server it needs
         add_PeopleServiceServicer_to_server(PeopleRoom(people, clock), registry)  # type: ignore[arg-type]  # likewise
         add_AccessServiceServicer_to_server(AccessRoom(grants, streams, people, clock), registry)  # type: ignore[arg-type]  # likewise
-        add_AudienceServiceServicer_to_server(AudienceRoom(audience, streams, people, clock), registry)  # type: ignore[arg-type]  # likewise
+        viewers = AudienceRoom(audience=audience, admission=admission, bans=bans, people=people, clock=clock)
+        add_AudienceServiceServicer_to_server(viewers, registry)  # type: ignore[arg-type]  # likewise
         notifications = NotificationRoom(inbox, settings.agora.notification_secret, clock)
         add_NotificationServiceServicer_to_server(notifications, registry)  # type: ignore[arg-type]  # likewise
         moderation = ModerationRoom(
@@ -166,8 +169,8 @@ async def open_service(
         )
         add_FeedServiceServicer_to_server(lists, registry)  # type: ignore[arg-type]  # likewise
 
-        feed = Feed(Journals(streams, people, thumbnails), seats, bans, Bell(database), clock)
-        watch = WatchRoom(feed, heartbeat=settings.heartbeat_seconds)
+        feed = Feed(Journals(streams, admission, people, thumbnails), seats, bans, Bell(database), clock)
+        watch = WatchRoom(feed, people, heartbeat=settings.heartbeat_seconds)
         add_WatchServiceServicer_to_server(watch, registry)  # type: ignore[arg-type]  # likewise
 
         service = Service(registry.handlers, registry.end_streams, auth.keys_known)

@@ -174,7 +174,12 @@ class Settings(ProcessSettings):
     preparing_wait_minutes: int = Field(
         24 * 60, ge=1, description="A stream without a planned start expires that long after its creation."
     )
-    longest_stream_minutes: int = Field(12 * 60, ge=1, description="An active stream is ended after that.")
+    longest_stream_minutes: int = Field(
+        12 * 60,
+        ge=1,
+        le=1420,
+        description="An active stream is ended after that; its tokens end five minutes later at the latest.",
+    )
     host_grace_seconds: int = Field(120, ge=1, description="An active stream is ended when its host is gone that long.")
     people_cache_seconds: float = Field(5.0, ge=0, description="How long a person's card may be out of date.")
     image_workers: int = Field(

@@ -14,6 +14,8 @@ from livestream.v1.live_stream_service_pb2 import (
     LeaveStreamRequest,
     LeaveStreamResponse,
 )
+from livestream.v1.moderation_service_pb2 import Ban, CreateBanRequest, DeleteBanRequest
+from livestream.v1.moderation_service_pb2_grpc import ModerationServiceStub
 from livestream.v1.people_service_pb2 import PersonProfile, PutPersonRequest
 from livestream.v1.user_pb2 import UserSummary
 from tests.support.world import IDS, World, metadata
@@ -71,3 +73,12 @@ async def present(world: World, stream_id: str) -> list[str]:
 async def statistics(world: World, stream_id: str, who: str = "john") -> rpc.GetStreamStatisticsResponse:
     request = rpc.GetStreamStatisticsRequest(live_stream_id=stream_id)
     return await AudienceServiceStub(world.channel).GetStreamStatistics(request, metadata=metadata(who))
+
+
+async def ban(world: World, creator: str, stream_id: str, user: str, **fields: Any) -> Ban:
+    request = CreateBanRequest(live_stream_id=stream_id, target_user_id=user, **fields)
+    return (await ModerationServiceStub(world.channel).CreateBan(request, metadata=metadata(creator))).ban
+
+
+async def lift(world: World, creator: str, ban_id: str) -> None:
+    await ModerationServiceStub(world.channel).DeleteBan(DeleteBanRequest(ban_id=ban_id), metadata=metadata(creator))

@@ -13,8 +13,21 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 
 from livestream.v1.live_stream_pb2 import ROLE_AUDIENCE, ROLE_GUEST, ROLE_HOST
 from livestream.v1.live_stream_service_pb2 import EndStreamRequest, RenewTokensRequest
+from livestream.v1.moderation_service_pb2 import BAN_ACTION_TYPE_CHAT_ONLY
 from tests.audience.conftest import STAY, Backstage
-from tests.audience.stage import announced, join, leave, live, now, present, somebody, statistics, viewers
+from tests.audience.stage import (
+    announced,
+    ban,
+    join,
+    leave,
+    lift,
+    live,
+    now,
+    present,
+    somebody,
+    statistics,
+    viewers,
+)
 from tests.support.failures import failure
 from tests.support.world import World, metadata, open_world, settings_for
 
@@ -72,6 +85,31 @@ async def test_without_a_sign_of_life_presence_ends_with_the_tokens(world: World
     assert len(await present(world, stream.id)) == 1
     world.clock.now = begun + STAY + timedelta(minutes=51)
     assert await present(world, stream.id) == []
+
+
+async def test_the_banned_are_no_viewers_from_the_ban_on(world: World) -> None:
+    """Whoever was thrown out must not be seen in the room: not in its list, nor in its numbers; until the ban is lifted."""
+    creator, stream = await live(world)
+    people = [await somebody(world, name) for name in ("Ada", "Bea", "Cem")]
+    for each in people:
+        await join(world, each, stream.id)
+    at = now()
+    made = await ban(world, creator, stream.id, people[1])
+    await ban(world, creator, stream.id, people[2], action_type=BAN_ACTION_TYPE_CHAT_ONLY)
+    for fields in ({}, {"search": "demir"}, {"limit": 1}):
+        listed = await viewers(world, stream.id, **fields)
+        assert (listed.participant_audience_total, listed.pagination.total_items) == (2, 2)
+        assert [each.id for each in listed.list] == [people[0], people[2]][: fields.get("limit", 20)]
+    assert (await viewers(world, stream.id, search="bea")).list == []
+    await lift(world, creator, made.id)
+    assert await present(world, stream.id) == people
+
+    world.clock.now = at + timedelta(minutes=10)
+    await ban(world, creator, stream.id, people[1])
+    world.clock.now = at + timedelta(minutes=30)
+    told = await statistics(world, stream.id)
+    assert (told.total_viewers, told.peak_concurrent_viewers) == (3, 3)
+    assert told.total_watch_time_minutes == pytest.approx(30 + 10 + 30, abs=0.5)
 
 
 async def test_one_may_leave_what_one_is_not_in(world: World) -> None:

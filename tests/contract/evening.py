@@ -168,6 +168,8 @@ class _Guest:
     def _told(self, value: Any, key: str = "") -> Any:
         """`value`, where whatever differs from evening to evening is called what it is."""
         if isinstance(value, dict):
+            if key == "rtm":
+                value = value | {"channelName": "<secret>"}
             return {name: self._told(each, name) for name, each in value.items()}
         if isinstance(value, list):
             return [self._told(each) for each in value]

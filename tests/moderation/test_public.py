@@ -48,6 +48,8 @@ def test_a_ban_has_the_documented_shape_from_first_to_last(
     check = f"{BANS}/check/{john}"
     checked = client.get(check, params={"liveStreamId": stream_id}, headers=as_("ayse"))
     assert checked.json()["data"] == {"isBanned": True, "ban": ban}
+    own = client.get(check, params={"liveStreamId": stream_id}, headers=as_("john")).json()["data"]
+    assert own == {"isBanned": True, "ban": ban | {"createdBy": None}}
     assert client.get(check, headers=as_("ayse")).status_code == 400
     joined = client.post("/api/v1/live-stream/join", json={"liveStreamId": stream_id}, headers=as_("john"))
     assert (joined.status_code, joined.json()["errors"][0]) == (403, "Insufficient permissions")

@@ -302,8 +302,11 @@ async def test_a_check_tells_creator_and_person_whether_a_ban_stands(
     stream_id = await live(world, creator)
     assert await check(bans, viewer, stream_id, viewer) == rpc.CheckBanResponse()
     made = await ban(bans, creator, stream_id, viewer, action_type=BAN_ACTION_TYPE_CHAT_ONLY)
-    for who in (creator, viewer):
-        assert await check(bans, who, stream_id, viewer) == rpc.CheckBanResponse(is_banned=True, ban=made)
+    assert await check(bans, creator, stream_id, viewer) == rpc.CheckBanResponse(is_banned=True, ban=made)
+    told = rpc.Ban()
+    told.CopyFrom(made)
+    told.ClearField("created_by")
+    assert await check(bans, viewer, stream_id, viewer) == rpc.CheckBanResponse(is_banned=True, ban=told)
     refused = await failure(check(bans, "john", stream_id, viewer))
     assert refusal(refused) == (grpc.StatusCode.PERMISSION_DENIED, "NOT_THE_CREATOR")
     await lift(bans, creator, made.id)

@@ -42,6 +42,15 @@ def running(place: Path) -> Iterator[EmbeddedDatabase]:
         yield server
 
 
+def test_nobody_else_may_look_into_the_data(place: Path) -> None:
+    """What a developer tries out, passwords of test systems included, lies in these files."""
+    data = place / "database"
+    data.mkdir()
+    data.chmod(0o755)
+    with EmbeddedDatabase(data):
+        assert [each.stat().st_mode & 0o777 for each in (data, data / "data")] == [0o700, 0o700]
+
+
 def is_alive(pid: int) -> bool:
     """Whether the process runs; a zombie that waits for its parent does not."""
     try:

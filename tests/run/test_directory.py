@@ -41,6 +41,26 @@ def test_secrets_are_made_once_and_only_the_owner_reads_them(tmp_path: Path) -> 
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
 
 
+def test_a_directory_that_was_open_to_others_is_closed(tmp_path: Path) -> None:
+    """Everybody on the machine could read the secrets' neighbours: the database's files, with all that is in them."""
+    directory = tmp_path / "run"
+    directory.mkdir()
+    directory.chmod(0o777)
+    with DevDirectory(directory):
+        assert directory.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_directory_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be closed must not be used."""
+
+    def not_ours(_self: Path, _mode: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", not_ours)
+    with pytest.raises(DevError, match="directory of your own"), DevDirectory(tmp_path / "run"):
+        pass
+
+
 def test_secrets_do_not_show_in_a_repr(tmp_path: Path) -> None:
     """A traceback or a log line must not give them away."""
     with DevDirectory(tmp_path) as directory:

@@ -109,8 +109,9 @@ def test_the_story_comes_true_and_leaves_nothing(tmp_path: Path) -> None:
     assert {"200", "201", "400", "401", "403", "404", "409", "OK", "PERMISSION_DENIED"} <= statuses
     assert "may join channel, publish audio, publish video, publish data\n" in demo.stdout
     assert "may join channel\n" in demo.stdout
-    for kind in ("state", "broadcaster", "viewers", "ban"):
+    for kind in ("state", "broadcaster", "viewers"):
         assert f"the next {kind} that this client is told  -> OK" in demo.stdout
+    assert "the next ban that this client is told  -> PERMISSION_DENIED" in demo.stdout
     assert "\x1b" not in demo.stdout  # no terminal, no colour
     assert demo.stderr == ""
     assert list(tmp_path.iterdir()) == []

@@ -98,7 +98,7 @@ class System:
 def look_at_stream(system: System, stream_id: str, model: Model, who: str) -> None:
     """Who watches, how it was watched, and whether `who` is banned."""
     request = audience.ListViewersRequest(live_stream_id=stream_id)
-    if both := system.agree("AudienceService/ListViewers", who, request, lambda: model.viewers(system.now)):
+    if both := system.agree("AudienceService/ListViewers", who, request, lambda: model.viewers(who, system.now)):
         answer, present = both
         assert {NAMES[each.id]: each.joined_at.ToDatetime(UTC) for each in answer.list} == {
             each: model.visits[each][0][0] for each in present
@@ -106,7 +106,9 @@ def look_at_stream(system: System, stream_id: str, model: Model, who: str) -> No
         assert answer.participant_audience_total == answer.pagination.total_items == len(present)
 
     about = audience.GetStreamStatisticsRequest(live_stream_id=stream_id)
-    if both := system.agree("AudienceService/GetStreamStatistics", who, about, lambda: model.statistics(system.now)):
+    if both := system.agree(
+        "AudienceService/GetStreamStatistics", who, about, lambda: model.statistics(who, system.now)
+    ):
         answer, told = both
         assert (answer.total_viewers, answer.total_watch_time_minutes, answer.peak_concurrent_viewers) == told
 
@@ -120,6 +122,7 @@ def look_for_ban(system: System, stream_id: str, model: Model, who: str, whom: s
         answer, standing = both
         assert (answer.ban.id or None) == standing
         assert answer.is_banned is (standing is not None)
+        assert answer.ban.HasField("created_by") is (standing is not None and who != whom)
 
 
 def look_at_bans(system: System, models: Models, who: str) -> None:

@@ -52,6 +52,7 @@ class Model:
     visits: dict[str, list[list[datetime]]] = field(default_factory=dict)
     granted: set[str] = field(default_factory=set)
     bans: dict[str, tuple[str, str]] = field(default_factory=dict)
+    banned_at: dict[str, datetime] = field(default_factory=dict)
     reminders: dict[str, Reminder] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -71,11 +72,14 @@ class Model:
         reason = "NOT_THE_CREATOR" if role == "host" else "NOT_A_GUEST"
         require(role in ("audience", self.role_of(who)), reason)
 
+    def shuts_out(self, who: str) -> bool:
+        return self.bans.get(who, ("", ""))[1] == "BLOCK"
+
     # Life
 
     def admit(self, who: str, role: str) -> None:
         self.exist()
-        require(self.bans.get(who, ("", ""))[1] != "BLOCK", "BANNED")
+        require(not self.shuts_out(who), "BANNED")
         self.be_role(who, role)
         require(self.status == "active" or (role == "host" and self.status in TO_COME), "STREAM_NOT_JOINABLE")
         require(role != "audience" or not self.paid or who in self.granted, "PAYMENT_REQUIRED")
@@ -126,6 +130,7 @@ class Model:
 
     def cancel(self, who: str) -> None:
         self.exist()
+        require(not self.shuts_out(who), "BANNED")
         require(who in (self.creator, self.guest), "NOT_A_BROADCASTER")
         wanted = f"cancelled_by_{self.role_of(who)}"
         require(self.status in (*TO_COME, wanted), "STREAM_NOT_CANCELLABLE")
@@ -158,16 +163,26 @@ class Model:
 
     # Who watches
 
-    def viewers(self, now: datetime) -> set[str]:
+    def look_on(self, who: str) -> None:
         self.exist()
-        require(self.status == "active", "STREAM_NOT_ON_AIR")
-        return {who for who, visits in self.visits.items() if visits[-1][1] > now}
+        require(not self.shuts_out(who), "BANNED")
+        require(not self.paid or who in (self.creator, self.guest, *self.granted), "PAYMENT_REQUIRED")
 
-    def statistics(self, now: datetime) -> tuple[int, float, int]:
+    def viewers(self, who: str, now: datetime) -> set[str]:
+        self.look_on(who)
+        require(self.status == "active", "STREAM_NOT_ON_AIR")
+        return {each for each, visits in self.visits.items() if visits[-1][1] > now and not self.shuts_out(each)}
+
+    def statistics(self, who: str, now: datetime) -> tuple[int, float, int]:
         """How many viewers, minutes of them all, and the most at once: looked up at each instant that somebody came."""
-        self.exist()
-        end = self.ended or now
-        spans = [[(since, min(until, end)) for since, until in each] for each in self.visits.values()]
+        self.look_on(who)
+        ends = {
+            each: min(self.ended or now, self.banned_at[each] if self.shuts_out(each) else now) for each in self.visits
+        }
+        spans = [
+            [(since, min(until, ends[each])) for since, until in visits if since < ends[each]]
+            for each, visits in self.visits.items()
+        ]
         watched = sum((until - since for each in spans for since, until in each), timedelta())
         came = [since for each in spans for since, _ in each]
         peak = max((sum(any(a <= at < b for a, b in each) for each in spans) for at in came), default=0)

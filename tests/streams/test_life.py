@@ -3,14 +3,16 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.decimal_pb2 import Decimal
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from livestream.v1 import live_stream_service_pb2 as rpc
 from livestream.v1.live_stream_pb2 import (
@@ -38,7 +40,7 @@ from livestream_server.streams.deadlines import Limits
 from livestream_server.streams.store import Streams
 from livestream_server.streams.sweeper import Sweeper
 from tests.support.failures import failure
-from tests.support.world import IDS, World, metadata, put_person
+from tests.support.world import IDS, World, metadata, put_person, settings_for
 
 LIMITS = Limits(
     scheduled=timedelta(hours=1),
@@ -338,6 +340,13 @@ async def test_no_stream_goes_on_for_ever(world: World, creator: str, streams: S
     assert (await streams.get(stream.id)).status == "active"
     await swept(streams, lease, now + timedelta(hours=12, minutes=1))
     assert (await get(world, creator, stream.id)).end_reason == END_REASON_TOO_LONG
+
+
+@pytest.mark.parametrize(("minutes", "taken"), [(1, True), (1420, True), (0, False), (1421, False)])
+def test_no_stream_may_outlive_its_tokens(mongo_uri: str, media: Path, minutes: int, taken: bool) -> None:
+    """Agora allows 24 hours; a token that ends five minutes after the stream must fit in."""
+    with nullcontext() if taken else pytest.raises(ValidationError, match="longest_stream_minutes"):
+        settings_for(mongo_uri, "none", media, longest_stream_minutes=minutes)
 
 
 async def test_any_number_of_sweepers_moves_a_stream_once(

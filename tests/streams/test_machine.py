@@ -174,7 +174,7 @@ class Life(RuleBasedStateMachine):
         both = self._agree("ModerationService/CreateBan", person, request, lambda: model.ban(person, whom))
         if not both:
             return multiple()
-        model.bans[whom] = both[0].ban.id, action
+        model.bans[whom], model.banned_at[whom] = (both[0].ban.id, action), self.system.now
         return multiple((stream_id, both[0].ban.id))
 
     @rule(ban=banned, who=mostly_the_creator)

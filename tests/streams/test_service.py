@@ -9,8 +9,10 @@ from typing import Any
 
 import grpc
 import pytest
+from bson import ObjectId
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.decimal_pb2 import Decimal
+from pymongo import MongoClient
 
 from livestream.v1.access_service_pb2 import GrantAccessRequest
 from livestream.v1.live_stream_pb2 import (
@@ -35,6 +37,7 @@ from livestream.v1.live_stream_service_pb2 import (
     GetStreamRequest,
     JoinStreamRequest,
     JoinStreamResponse,
+    RenewTokensRequest,
 )
 from livestream_agora.inspection import inspect
 from tests.support.failures import failure
@@ -201,7 +204,7 @@ async def test_tokens_open_this_channel_for_this_person_only(
     joined = await join(world, who, stream.id, role)
     assert (joined.agora.role, joined.live_stream.role) == (role, role)
     assert joined.agora.app_id == joined.rtm.app_id == APP_ID
-    assert joined.agora.channel_name == joined.rtm.channel_name == stream.channel_name
+    assert joined.agora.channel_name == stream.channel_name != joined.rtm.channel_name
     assert joined.rtm.user_id == who
     rtc = inspect(
         joined.agora.token,
@@ -226,6 +229,74 @@ async def test_the_audience_keeps_its_uid(world: World, creator: str) -> None:
     again = await join(world, "john", stream.id, ROLE_AUDIENCE)
     assert first.agora.uid == again.agora.uid
     assert first.agora.uid not in {each.uid for each in stream.broadcasters}
+
+
+async def test_the_message_channel_is_a_secret_of_those_who_were_let_in(world: World, creator: str) -> None:
+    """Agora asks for no token of it: whoever knew the name would read and write the chat, banned or without a ticket."""
+    rival = secrets.token_hex(12)
+    await put_person(world.people, rival, "rival")
+    one, other = await live(world, creator), await live(world, rival)
+    names = [(await join(world, "john", each.id, ROLE_AUDIENCE)).rtm.channel_name for each in (one, other)]
+    assert len({*names}) == 2
+    for name in names:
+        assert len(bytes.fromhex(name)) * 8 >= 128
+    renewed = await world.streams.RenewTokens(RenewTokensRequest(live_stream_id=one.id), metadata=metadata(creator))
+    assert renewed.rtm.channel_name == names[0]
+
+
+async def test_a_stream_from_before_gets_its_message_channel_once(
+    world: World, creator: str, mongo_uri: str, database_name: str
+) -> None:
+    """It goes on through an upgrade, and whoever joins meets the others."""
+    stream = await live(world, creator)
+    with MongoClient[dict[str, Any]](mongo_uri) as client:
+        client[database_name]["streams"].update_one({"_id": ObjectId(stream.id)}, {"$unset": {"rtm_channel": ""}})
+    joined = await asyncio.gather(*(join(world, each, stream.id, ROLE_AUDIENCE) for each in ("john", "jane", "mehmet")))
+    (name,) = {each.rtm.channel_name for each in joined}
+    assert len(name) == 48
+
+
+async def test_what_a_device_says_of_itself_is_taken_and_not_kept(
+    world: World, creator: str, mongo_uri: str, database_name: str
+) -> None:
+    """Nothing reads it, so it must neither lie in the database nor keep somebody out."""
+    stream = await live(world, creator)
+    said = {each.name: f"canary {'x' * 5_000}" for each in JoinStreamRequest.DESCRIPTOR.fields if each.number > 2}
+    assert "device_type" in said
+    first = await join(world, "john", stream.id, ROLE_AUDIENCE, **said)
+    again = await join(world, "john", stream.id, ROLE_AUDIENCE, **said)
+    assert first.agora.uid == again.agora.uid
+    with MongoClient[dict[str, Any]](mongo_uri) as client:
+        (seat,) = client[database_name]["seats"].find({"stream": ObjectId(stream.id)})
+    assert "canary" not in repr(seat)
+    assert "127.0.0.1" not in repr(seat)
+    assert "device" not in seat
+
+
+async def test_tokens_end_with_the_longest_life_of_their_stream(
+    world: World, creator: str, mongo_uri: str, database_name: str
+) -> None:
+    """Else the channel would go on for those inside, when the stream is long over."""
+    stream = await live(world, creator)
+    longest, life = timedelta(hours=12), timedelta(hours=1)
+    world.clock.now = now = datetime.now(UTC).replace(microsecond=0)
+    try:
+        for age, lives in (
+            (timedelta(), life),
+            (longest - life, life),
+            (longest - timedelta(minutes=30), timedelta(minutes=35)),
+            (longest - timedelta(minutes=1), timedelta(minutes=6)),
+            (longest + timedelta(minutes=4), timedelta(minutes=2)),
+        ):
+            with MongoClient[dict[str, Any]](mongo_uri) as client:
+                client[database_name]["streams"].update_one(
+                    {"_id": ObjectId(stream.id)}, {"$set": {"started_at": now - age}}
+                )
+            joined = await join(world, "john", stream.id, ROLE_AUDIENCE)
+            for each in (joined.agora, joined.rtm):
+                assert each.expires_at.ToDatetime(tzinfo=UTC) == inspect(each.token).expires_at == now + lives
+    finally:
+        world.clock.now = None
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,23 @@ def test_the_end_that_is_told_is_the_end_of_both_tokens(grant: Grant, now: datet
     assert tokens.expires_at.utcoffset() == timedelta(0)
 
 
+@settings(max_examples=200, deadline=None)
+@given(grants, instants, lives, st.integers(-10, 90_000), st.sampled_from(["007", "006"]))
+def test_no_token_outlives_what_it_is_for(grant: Grant, now: datetime, life: int, left: int, version: str) -> None:
+    """Whoever was let into a stream would stay in its channel after the stream; but Agora takes no shorter life."""
+    until = now.replace(microsecond=0) + timedelta(seconds=left)
+    tokens = token_issuer(configured(token_version=version, token_life_seconds=life)).issue(grant, now, until)
+    assert tokens.expires_at == now.replace(microsecond=0) + timedelta(seconds=min(life, max(left, 120)))
+    for token in (tokens.rtc, tokens.rtm):
+        found = inspect(token, certificate=CERTIFICATE, now=now)
+        assert (found.expires_at, found.problems) == (tokens.expires_at, ())
+
+
+def test_spoken_tokens_end_with_what_they_are_for() -> None:
+    """Tests of the rooms above would not see it."""
+    assert SpokenTokens(LIFE).issue(HOST, NOW, SECOND + LIFE / 2).expires_at == SECOND + LIFE / 2
+
+
 def test_the_zone_of_the_clock_does_not_matter(issuer: TokenIssuer) -> None:
     """Tokens would be hours off where the clock speaks local time."""
     istanbul = NOW.astimezone(timezone(timedelta(hours=3)))

@@ -91,6 +91,21 @@ async def test_a_browser_follows_a_stream_and_resumes(http: httpx2.AsyncClient, 
     assert (over.status_code, over.content) == (204, b"")
 
 
+async def test_a_ban_ends_the_events_with_a_failure(http: httpx2.AsyncClient, live_service: LiveService) -> None:
+    """The app shows why; and asking again is answered as a refusal from the first."""
+    stream = await post(http, live_service, "create", title="Live")
+    async with events(http, live_service, stream["id"]) as told:
+        await anext(told)
+        wanted = {"liveStreamId": stream["id"], "targetUserId": live_service.person_id("john")}
+        answer = await http.post("/api/v1/live-stream-ban", json=wanted, headers=as_(live_service, "ayse"))
+        assert answer.is_success
+        *_, last = [each async for each in told if each]
+    envelope = json.loads(last["data"])
+    assert (last["event"], envelope["statusCode"], envelope["data"]) == ("failure", 403, None)
+    again = await http.get(f"{API}/{stream['id']}/events", headers=as_(live_service, "john"))
+    assert (again.status_code, again.json()["errors"]) == (403, envelope["errors"])
+
+
 async def test_a_client_that_goes_away_is_no_watcher_any_more(
     http: httpx2.AsyncClient, live_service: LiveService
 ) -> None:

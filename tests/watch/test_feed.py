@@ -32,6 +32,7 @@ class Fakes:
         self.banned: dict[str, dict[str, str]] = {}
         self.reads: Counter[str] = Counter()
         self.counted: list[list[str]] = []
+        self.without: dict[str, list[str]] = {}
         self.asked_for_bans = 0
         self.bells = 0
         self.broken = False
@@ -49,8 +50,11 @@ class Fakes:
             raise Nothing
         return found
 
-    async def counts(self, stream_ids: Collection[str], now: datetime) -> Mapping[str, int]:
+    async def counts(
+        self, stream_ids: Collection[str], without: Mapping[str, Collection[str]], now: datetime
+    ) -> Mapping[str, int]:
         self.counted.append(sorted(stream_ids))
+        self.without = {each: sorted(without[each]) for each in stream_ids}
         return {each: self.viewers[each] for each in stream_ids if each in self.viewers}
 
     async def actions(self, stream_ids: Collection[str]) -> Mapping[str, Mapping[str, str]]:
@@ -139,6 +143,15 @@ async def test_a_bell_that_broke_is_heard_again_and_nothing_was_missed(feed: Fee
         assert fakes.bells == 2
 
 
+async def test_a_ban_that_was_made_while_the_bell_was_broken_is_seen(feed: Feed, fakes: Fakes) -> None:
+    """The banned would look on until bans are read the next time, for up to 15 seconds."""
+    async with feed.watching("a") as a:
+        await until(lambda: fakes.bells == 1 and not feed._bans_are_stale)
+        fakes.banned["a"] = {"jane": "block"}
+        fakes.break_bell()
+        await until(lambda: a.now()[2].bans == {"jane": "block"})
+
+
 async def test_a_reading_that_failed_is_tried_again(feed: Feed, fakes: Fakes) -> None:
     """The ring was heard once; it must not be forgotten."""
     async with feed.watching("a") as a:
@@ -196,6 +209,16 @@ async def test_bans_are_read_when_one_is_made_or_lifted(feed: Feed, fakes: Fakes
         fakes.ring(None)
         await until(lambda: a.now()[2].bans == {})
         assert fakes.asked_for_bans == asked + 2
+
+
+async def test_the_banned_are_not_counted_from_the_first_count_on(feed: Feed, fakes: Fakes) -> None:
+    """A count that was taken before the bans were read would be told for a second."""
+    fakes.banned["a"] = {"jane": "block", "john": "chat_only"}
+    async with feed.watching("a"):
+        assert (len(fakes.counted), fakes.without) == (1, {"a": ["jane"]})
+        del fakes.banned["a"]
+        fakes.ring(None)
+        await until(lambda: fakes.without == {"a": []})
 
 
 async def test_all_streams_are_counted_together_and_only_while_they_are_active(feed: Feed, fakes: Fakes) -> None:

@@ -12,16 +12,21 @@ from typing import Any
 
 import grpc
 import pytest
+from google.type.decimal_pb2 import Decimal
 from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from livestream.v1.access_service_pb2 import GrantAccessRequest
+from livestream.v1.audience_service_pb2 import ListViewersRequest
+from livestream.v1.audience_service_pb2_grpc import AudienceServiceStub
 from livestream.v1.live_stream_pb2 import (
     END_REASON_HOST,
     LIVE_STREAM_STATUS_ACTIVE,
     LIVE_STREAM_STATUS_CANCELLED_BY_HOST,
     LIVE_STREAM_STATUS_ENDED,
     LIVE_STREAM_STATUS_PREPARING,
+    LIVE_STREAM_TYPE_DUOSELF,
     ROLE_AUDIENCE,
     ROLE_HOST,
     LiveStream,
@@ -330,6 +335,102 @@ async def test_a_ban_is_told_to_the_banned_and_to_nobody_else(world: World, crea
     request = DeleteStreamRequest(live_stream_id=stream.id)
     await world.streams.DeleteStream(request, metadata=metadata(creator))
     assert (await john.next()).WhichOneof("event") == "deletion"
+
+
+async def test_a_ban_ends_the_watching_of_the_banned(
+    world: World, another: Any, creator: str, stream: LiveStream
+) -> None:
+    """Whoever was thrown out must not look on through the keyhole, at whichever process; and nobody else is bothered."""
+    await join(world, creator, stream, ROLE_HOST)
+    moderation = ModerationServiceStub(world.channel)
+    async with another() as other:
+        watches = [watch(each, "jane", stream) for each in (world, other)]
+        john = watch(world, "john", stream)
+        for each in (*watches, john):
+            await each.next()
+        request = CreateBanRequest(live_stream_id=stream.id, target_user_id=IDS["jane"])
+        made = await moderation.CreateBan(request, metadata=metadata(creator))
+        since = time.monotonic()
+        for each in watches:
+            refused = await each.failure()
+            assert (refused.code, refused.reason) == (grpc.StatusCode.PERMISSION_DENIED, "BANNED")
+        print(f"both watches of the banned had ended {time.monotonic() - since:.2f} s after the ban")
+        for after in (None, 0, 2):
+            assert (await watch(other, "jane", stream, after).failure()).reason == "BANNED"
+        await moderation.DeleteBan(DeleteBanRequest(ban_id=made.ban.id), metadata=metadata(creator))
+        assert (await watch(world, "jane", stream).next()).HasField("snapshot")
+        await end(world, creator, stream)
+        assert (await john.next_change()).state.status == LIVE_STREAM_STATUS_ENDED
+
+
+async def test_no_creator_can_ban_moderators_out_of_sight(world: World, creator: str, stream: LiveStream) -> None:
+    """Else a creator who does harm would ban them first."""
+    await join(world, creator, stream, ROLE_HOST)
+    moderator = metadata("jane", "streams:moderate")
+    seen = watch(world, "jane", stream, metadata=moderator)
+    await seen.next()
+    request = CreateBanRequest(live_stream_id=stream.id, target_user_id=IDS["jane"])
+    await ModerationServiceStub(world.channel).CreateBan(request, metadata=metadata(creator))
+    assert (await seen.next()).HasField("ban")
+    audience = AudienceServiceStub(world.channel)
+    await audience.ListViewers(ListViewersRequest(live_stream_id=stream.id), metadata=moderator)
+    await world.streams.EndStream(EndStreamRequest(live_stream_id=stream.id), metadata=moderator)
+    assert (await seen.next_change()).state.status == LIVE_STREAM_STATUS_ENDED
+
+
+async def test_moderators_need_not_be_users(world: World, creator: str, stream: LiveStream) -> None:
+    """A service may moderate, too; for all other things it registers like anybody."""
+    await join(world, creator, stream, ROLE_HOST)
+    service = metadata("f" * 24, "streams:moderate")
+    await AudienceServiceStub(world.channel).ListViewers(ListViewersRequest(live_stream_id=stream.id), metadata=service)
+    await world.streams.EndStream(EndStreamRequest(live_stream_id=stream.id), metadata=service)
+    request = GetStreamRequest(live_stream_id=stream.id)
+    refused = await failure(world.streams.GetStream(request, metadata=service))
+    assert refused.reason == "REGISTRATION_INCOMPLETE"
+
+
+async def test_a_count_goes_down_by_the_banned(world: World, creator: str, stream: LiveStream) -> None:
+    """They are no viewers from the ban on, though Agora may still see them."""
+    await join(world, creator, stream, ROLE_HOST)
+    for each in ("jane", "mehmet"):
+        await join(world, each, stream, ROLE_AUDIENCE)
+    seen = watch(world, "john", stream)
+    assert (await seen.next()).snapshot.viewer_count == 2
+    moderation = ModerationServiceStub(world.channel)
+    request = CreateBanRequest(live_stream_id=stream.id, target_user_id=IDS["jane"])
+    made = await moderation.CreateBan(request, metadata=metadata(creator))
+    assert (await seen.next()).viewers.viewer_count == 1
+    await moderation.DeleteBan(DeleteBanRequest(ban_id=made.ban.id), metadata=metadata(creator))
+    assert (await seen.next()).viewers.viewer_count == 2
+    await end(world, creator, stream)
+
+
+async def test_how_many_paid_is_for_those_whom_it_concerns(world: World, creator: str) -> None:
+    """Without a ticket one follows the stream, and is not told how it sells."""
+    request = CreateStreamRequest(
+        title="t", guests=[IDS["mehmet"]], live_stream_type=LIVE_STREAM_TYPE_DUOSELF, price=Decimal(value="9.99")
+    )
+    stream = (await world.streams.CreateStream(request, metadata=metadata(creator))).live_stream
+    grant = GrantAccessRequest(live_stream_id=stream.id, user_id=IDS["jane"])
+    await world.access.GrantAccess(grant, metadata=metadata(creator, "access:write"))
+    told = [watch(world, each, stream) for each in (creator, "mehmet", "jane")]
+    told.append(watch(world, "zeynep", stream, metadata=metadata("zeynep", "streams:moderate")))
+    outside = watch(world, "john", stream)
+    assert not (await outside.next()).snapshot.HasField("viewer_count")
+    for each in told:
+        assert (await each.next()).snapshot.HasField("viewer_count")
+    await join(world, creator, stream, ROLE_HOST)
+    await join(world, "jane", stream, ROLE_AUDIENCE)
+    for each in told:
+        while (answer := await each.next()).WhichOneof("event") != "viewers":
+            pass
+        assert answer.viewers.viewer_count == 1
+    await end(world, creator, stream)
+    rest, code = await outside.rest()
+    assert (code, [each.WhichOneof("event") for each in rest]) == (
+        grpc.StatusCode.OK,
+        ["state", "broadcaster", "state"],
+    )
 
 
 async def test_a_watcher_hears_heartbeats(another: Any, stream: LiveStream) -> None:

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livestream.v1.moderation_service_pb2 import BAN_ACTION_TYPE_BLOCK, BAN_ACTION_TYPE_UNSPECIFIED
+from livestream.v1.moderation_service_pb2 import BAN_ACTION_TYPE_CHAT_ONLY, BAN_ACTION_TYPE_UNSPECIFIED
 from livestream.v1.watch_service_pb2 import Snapshot, WatchStreamResponse
 from livestream_server.errors import TooSlow
 from livestream_server.streams.journal import KEPT
+from livestream_server.transport.call import Caller
 from livestream_server.watch.watcher import LAG, Levels, Watcher
 
 
@@ -28,7 +29,13 @@ class Paper:
         first = max(0, self.revision - self.kept) + 1
         self.changes = [WatchStreamResponse(revision=number) for number in range(first, self.revision + 1)]
 
-    async def seen_by(self, caller: str) -> Snapshot:
+    async def require_watchable(self, caller: Caller) -> None:
+        raise NotImplementedError
+
+    async def shows_audience(self, caller: Caller) -> bool:
+        raise NotImplementedError
+
+    async def seen_by(self, caller: Caller) -> Snapshot:
         raise NotImplementedError
 
 
@@ -38,18 +45,18 @@ def revisions(watcher: Watcher, paper: Paper) -> list[int]:
 
 def test_whoever_has_seen_nothing_begins_with_a_snapshot() -> None:
     """A change means nothing without what it changes."""
-    watcher, paper = Watcher("jane", None), Paper(3)
+    watcher, paper = Watcher("jane", None, counts=True), Paper(3)
     assert watcher.needs_snapshot(paper)
-    told = watcher.snapshot(paper, Snapshot(), Levels(57, {"jane": "block"}))
-    assert (told.revision, told.snapshot.viewer_count, told.snapshot.ban) == (3, 57, BAN_ACTION_TYPE_BLOCK)
+    told = watcher.snapshot(paper, Snapshot(), Levels(57, {"jane": "chat_only"}))
+    assert (told.revision, told.snapshot.viewer_count, told.snapshot.ban) == (3, 57, BAN_ACTION_TYPE_CHAT_ONLY)
     assert revisions(watcher, paper) == []
-    assert list(watcher.levels(Levels(57, {"jane": "block"}))) == []
+    assert list(watcher.levels(Levels(57, {"jane": "chat_only"}))) == []
 
 
 @given(last=st.integers(0, 600), seen=st.integers(0, 600))
 def test_whoever_resumes_is_told_just_what_they_missed_or_everything(last: int, seen: int) -> None:
     """A gap is a wrong picture for good; a repeat may count a thing twice."""
-    watcher, paper = Watcher("jane", seen), Paper(last)
+    watcher, paper = Watcher("jane", seen, counts=True), Paper(last)
     if watcher.needs_snapshot(paper):
         assert seen > last or last - seen > KEPT
     else:
@@ -59,7 +66,7 @@ def test_whoever_resumes_is_told_just_what_they_missed_or_everything(last: int, 
 @given(steps=st.lists(st.integers(0, LAG), max_size=20))
 def test_no_change_is_told_twice_or_left_out_while_the_stream_goes_on(steps: list[int]) -> None:
     """Several changes may be read at once, or none."""
-    watcher, told, revision = Watcher("jane", 0), [], 0
+    watcher, told, revision = Watcher("jane", 0, counts=True), [], 0
     for each in steps:
         revision += each
         watcher.keep_up(Paper(revision))
@@ -69,11 +76,11 @@ def test_no_change_is_told_twice_or_left_out_while_the_stream_goes_on(steps: lis
 
 def test_whoever_falls_behind_is_cut_off_where_they_can_resume() -> None:
     """Whoever is cut off without a way back would miss something after all."""
-    watcher = Watcher("jane", 5)
+    watcher = Watcher("jane", 5, counts=True)
     with pytest.raises(TooSlow) as caught:
         watcher.keep_up(Paper(5 + LAG + 1))
     assert caught.value.metadata == {"last": "5"}
-    again = Watcher("jane", 5)
+    again = Watcher("jane", 5, counts=True)
     later = Paper(5 + KEPT)
     assert not again.needs_snapshot(later)
     assert revisions(again, later)[0] == 6
@@ -81,7 +88,7 @@ def test_whoever_falls_behind_is_cut_off_where_they_can_resume() -> None:
 
 def test_a_level_is_told_when_it_is_another_and_after_a_break() -> None:
     """A count that did not change is no news; after a break nobody knows what was known."""
-    watcher = Watcher("jane", 2)
+    watcher = Watcher("jane", 2, counts=True)
     [*changes] = watcher.changes(Paper(2))
     first = list(watcher.levels(Levels(1)))
     assert [each.WhichOneof("event") for each in first] == ["viewers", "ban"]
@@ -90,18 +97,27 @@ def test_a_level_is_told_when_it_is_another_and_after_a_break() -> None:
     assert [each.viewers.viewer_count for each in watcher.levels(Levels(2))] == [2]
 
 
+def test_whoever_is_not_told_the_count_is_told_everything_else() -> None:
+    """How many have paid is not for those who have not."""
+    watcher = Watcher("jane", None, counts=False)
+    told = watcher.snapshot(Paper(3), Snapshot(), Levels(57))
+    assert not told.snapshot.HasField("viewer_count")
+    assert [each.WhichOneof("event") for each in watcher.levels(Levels(58, {"jane": "chat_only"}))] == ["ban"]
+    assert revisions(watcher, Paper(5)) == [4, 5]
+
+
 def test_a_ban_is_the_banned_persons_business_alone() -> None:
     """Who else is banned is not for every viewer to know."""
-    jane, john = Watcher("jane", 0), Watcher("john", 0)
+    jane, john = Watcher("jane", 0, counts=True), Watcher("john", 0, counts=True)
     for each in (jane, john):
         list(each.levels(Levels()))
-    banned = Levels(0, {"jane": "block"})
-    assert [each.ban.ban for each in jane.levels(banned)] == [BAN_ACTION_TYPE_BLOCK]
+    banned = Levels(0, {"jane": "chat_only"})
+    assert [each.ban.ban for each in jane.levels(banned)] == [BAN_ACTION_TYPE_CHAT_ONLY]
     assert list(john.levels(banned)) == []
     assert [each.ban.ban for each in jane.levels(Levels())] == [BAN_ACTION_TYPE_UNSPECIFIED]
 
 
 def test_a_heartbeat_says_where_one_is() -> None:
     """It has no event, and can be resumed from."""
-    heartbeat = Watcher("jane", 4).heartbeat()
+    heartbeat = Watcher("jane", 4, counts=True).heartbeat()
     assert (heartbeat.revision, heartbeat.WhichOneof("event")) == (4, None)

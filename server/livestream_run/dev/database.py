@@ -26,6 +26,7 @@ from pymongo.errors import PyMongoError
 
 from livestream_run.dev import leash
 from livestream_run.dev.errors import DevError
+from livestream_run.dev.private import make_private
 
 BINARIES = ("secantusd-rs", "secantusd-py")  # the faster first; both come with the extra
 START_SECONDS = 30.0
@@ -43,7 +44,8 @@ class EmbeddedDatabase:
     says is in `database.log` beside the data.
 
     Args:
-        directory: Where data and log go; created if absent. It takes about 70 MB from the first start on.
+        directory: Where data and log go; created if absent, and the user's alone (0700). It takes about 70 MB from the
+            first start on.
         port: Port on 127.0.0.1; 0 for any free one.
     """
 
@@ -152,13 +154,14 @@ class EmbeddedDatabase:
         binary = _find_binary()
         data, empty = self.directory / "data", self.directory / "database.toml"
         try:
-            data.mkdir(parents=True, exist_ok=True)
+            make_private(self.directory)
+            make_private(data)
             empty.touch()
             (self.directory / "database.log").touch()
         except OSError as error:
             raise DevError(
-                f"The database cannot write to {self.directory} ({error.strerror}). Make that a directory which you "
-                "may write to, or choose another one with LIVESTREAM_DEV_DIRECTORY."
+                f"The database cannot write to {self.directory} ({error.strerror}). Make that a directory of "
+                "your own, or choose another one with LIVESTREAM_DEV_DIRECTORY."
             ) from error
         command = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), str(binary)]
         command += ["--config", str(empty)]  # else it looks for one in the current and the home directory

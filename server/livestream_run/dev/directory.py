@@ -10,6 +10,7 @@ from typing import BinaryIO, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from livestream_run.dev.errors import DevError
+from livestream_run.dev.private import make_private
 
 DEFAULT = Path(".run")
 OVERRIDE = "LIVESTREAM_DEV_DIRECTORY"
@@ -30,8 +31,9 @@ class Secrets(BaseModel):
 class DevDirectory:
     """Where `make run` keeps everything; entered as a context manager, it belongs to this process alone.
 
-    Entering creates what is missing and raises `DevError` if the directory cannot be written, is in use by another
-    process, or its secrets are broken. Reading secrets needs no entering.
+    Entering creates what is missing, takes the directory from all other users of the machine, and raises `DevError` if
+    it cannot be written, is somebody else's, is in use by another process, or its secrets are broken. Reading secrets
+    needs no entering.
 
     Args:
         path: The directory; by default `LIVESTREAM_DEV_DIRECTORY`, else `.run` in the current directory.
@@ -47,7 +49,7 @@ class DevDirectory:
 
     def __enter__(self) -> Self:
         try:
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(self.path)
             self._acquire()
             try:
                 self.media.mkdir(exist_ok=True)
@@ -59,8 +61,8 @@ class DevDirectory:
                 raise
         except OSError as error:
             raise DevError(
-                f"Cannot write to {self.path} ({error.strerror}). Make that a directory which you may write to, or "
-                f"choose another one with {OVERRIDE}."
+                f"Cannot write to {self.path} ({error.strerror}). Make that a directory of your own, or choose another "
+                f"one with {OVERRIDE}."
             ) from error
         return self
 

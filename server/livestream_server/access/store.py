@@ -27,8 +27,12 @@ class AccessGrants:
 
     async def require(self, stream_id: str, user_id: str) -> None:
         """Raise PaymentRequired unless the person has a grant for the stream."""
-        if await self._grants.find_one({"_id": _key(stream_id, user_id)}) is None:
+        if not await self.has(stream_id, user_id):
             raise PaymentRequired(stream_id)
+
+    async def has(self, stream_id: str, user_id: str) -> bool:
+        """Whether the person has a grant for the stream."""
+        return await self._grants.find_one({"_id": _key(stream_id, user_id)}) is not None
 
     async def grant(self, stream_id: str, user_id: str, now: datetime) -> datetime:
         """Record a grant, once; answers with the time of the one that stands."""

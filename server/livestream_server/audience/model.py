@@ -97,12 +97,13 @@ class Tally:
         self.viewers = 0
         self.watched = timedelta()
 
-    def add(self, spans: Iterable[Span]) -> None:
-        """Take in one more viewer; what overlaps in their spans counts once."""
+    def add(self, spans: Iterable[Span], end: datetime | None = None) -> None:
+        """Take in one more viewer, who counts until `end` at most; what overlaps in their spans counts once."""
         self.viewers += 1
         reached = self._start
+        last = min(self._end, end) if end else self._end
         for span in sorted(spans, key=lambda each: each.since):
-            since, until = max(span.since, reached), min(span.until, self._end)
+            since, until = max(span.since, reached), min(span.until, last)
             if since < until:
                 self.watched += until - since
                 self._turns += [(since, 1), (until, -1)]

@@ -10,7 +10,7 @@ from livestream.v1.people_service_pb2 import PersonProfile
 from livestream.v1.user_pb2 import UserSummary
 from livestream_server.audience.store import Audience
 from livestream_server.errors import Invalid, Violation
-from livestream_server.transport.call import current_caller
+from livestream_server.transport.call import Caller, current_caller
 from livestream_server.transport.paging import page_of
 from livestream_server.transport.pipeline import Context
 from livestream_server.transport.values import object_id, timestamp
@@ -34,15 +34,26 @@ class Stream(Protocol):
     def ended_at(self) -> datetime | None:
         """When it ended."""
 
+    @property
+    def has_bans(self) -> bool:
+        """Whether someone was ever shut out."""
+
     def require_on_air(self) -> None:
         """Raise Refused unless the stream is active."""
 
 
-class Streams(Protocol):
+class Admission(Protocol):
     """What this room needs of the streams room."""
 
-    async def get(self, stream_id: str) -> Stream:
-        """The stream; raises NotFound."""
+    async def stream_with_audience(self, stream_id: str, caller: Caller) -> Stream:
+        """The stream, whose viewers and statistics the caller may see; raises NotFound or NotAllowed."""
+
+
+class Bans(Protocol):
+    """What this room needs of the moderation room."""
+
+    async def blocked(self, stream_id: str) -> Mapping[str, datetime]:
+        """Whom bans shut out of the stream, and since when."""
 
 
 class Person(Protocol):
@@ -60,9 +71,6 @@ class Person(Protocol):
 class People(Protocol):
     """What this room needs of the people room."""
 
-    async def cards_for(self, caller: str, others: Collection[str]) -> Mapping[str, UserSummary]:
-        """The cards of those who are known, in one read; raises NotAllowed if the caller is not."""
-
     async def recorded(self, ids: Collection[str]) -> Mapping[str, Person]:
         """Those of `ids` who are known, in one read."""
 
@@ -70,9 +78,18 @@ class People(Protocol):
 class AudienceRoom(AudienceServiceServicer):
     """Answers AudienceService."""
 
-    def __init__(self, audience: Audience, streams: Streams, people: People, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        audience: Audience,
+        admission: Admission,
+        bans: Bans,
+        people: People,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._audience = audience
-        self._streams = streams
+        self._admission = admission
+        self._bans = bans
         self._people = people
         self._clock = clock
 
@@ -83,9 +100,11 @@ class AudienceRoom(AudienceServiceServicer):
             usual_limit=USUAL_LIMIT,
         )
         search = _search_of(request)
-        stream = await self._readable(request.live_stream_id)
+        stream_id = object_id("live_stream_id", request.live_stream_id)
+        stream = await self._admission.stream_with_audience(stream_id, current_caller())
         stream.require_on_air()
-        present = await self._audience.present(stream.id, page, search, self._clock())
+        blocked = await self._blocked(stream)
+        present = await self._audience.present(stream.id, blocked, page, search, self._clock())
         people = await self._people.recorded([user for user, _ in present.joined])
         return rpc.ListViewersResponse(
             list=[_viewer(people[user], at) for user, at in present.joined if user in people],
@@ -99,8 +118,10 @@ class AudienceRoom(AudienceServiceServicer):
         context: Context,  # noqa: ARG002 - gRPC's signature
     ) -> rpc.GetStreamStatisticsResponse:
         now = self._clock()
-        stream = await self._readable(request.live_stream_id)
-        tally = await self._audience.tally(stream.id, stream.started_at or now, stream.ended_at or now)
+        stream_id = object_id("live_stream_id", request.live_stream_id)
+        stream = await self._admission.stream_with_audience(stream_id, current_caller())
+        blocked = await self._blocked(stream)
+        tally = await self._audience.tally(stream.id, blocked, stream.started_at or now, stream.ended_at or now)
         return rpc.GetStreamStatisticsResponse(
             stream_id=stream.id,
             total_viewers=tally.viewers,
@@ -109,11 +130,9 @@ class AudienceRoom(AudienceServiceServicer):
             peak_concurrent_viewers=tally.peak,
         )
 
-    async def _readable(self, stream_id: str) -> Stream:
-        """The stream, which any registered person may ask about."""
-        stream = await self._streams.get(object_id("live_stream_id", stream_id))
-        await self._people.cards_for(current_caller().id, [])
-        return stream
+    async def _blocked(self, stream: Stream) -> Mapping[str, datetime]:
+        """Who is no viewer any more, whatever is known of their presence, and since when."""
+        return await self._bans.blocked(stream.id) if stream.has_bans else {}
 
 
 def _search_of(request: rpc.ListViewersRequest) -> str:

@@ -4,7 +4,7 @@ Both keep Agora's `events`, from which the rest is derived. Every write of a doc
 was derived from, so what is stored always rests on all that was known.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -53,9 +53,16 @@ class Audience:
         """Create the index that pages of viewers are read from; nothing happens if it is there."""
         await self._seats.create_indexes(INDEXES)
 
-    async def present(self, stream_id: str, page: Page, search: str, now: datetime) -> Present:
-        """One page of those who watch now, in the order in which they first joined; an empty `search` leaves all."""
+    async def present(
+        self, stream_id: str, without: Collection[str], page: Page, search: str, now: datetime
+    ) -> Present:
+        """One page of those who watch now, in the order in which they first joined; an empty `search` leaves all.
+
+        The users `without` are left out, and do not count.
+        """
         here: list[Document] = [{"$match": {"stream": ObjectId(stream_id), "until": {"$gt": now}}}]
+        if without:
+            here.append({"$match": {"_id.user": {"$nin": [ObjectId(each) for each in without]}}})
         total = matching = await self._count(here)
         if search:
             here.append({"$match": {"search": containing(search)}})
@@ -71,11 +78,11 @@ class Audience:
         counted = await self._seats.aggregate([*here, {"$count": "n"}])
         return next((int(each["n"]) for each in await counted.to_list()), 0)
 
-    async def tally(self, stream_id: str, start: datetime, end: datetime) -> Tally:
-        """How the stream was watched from `start` to `end`."""
+    async def tally(self, stream_id: str, blocked: Mapping[str, datetime], start: datetime, end: datetime) -> Tally:
+        """How the stream was watched from `start` to `end`; by the `blocked` until the time that is given for each."""
         tally = Tally(start, end)
-        async for each in self._seats.find({"stream": ObjectId(stream_id)}, _FACTS, batch_size=BATCH):
-            tally.add(_attendance(each).spans(self._stay))
+        async for each in self._seats.find({"stream": ObjectId(stream_id)}, {**_FACTS, "_id": 1}, batch_size=BATCH):
+            tally.add(_attendance(each).spans(self._stay), blocked.get(str(each["_id"]["user"])))
         return tally
 
     async def hear_of_viewer(self, stream_id: str, uid: int, told: Sequence[Event]) -> None:

@@ -7,8 +7,8 @@ from livestream_server.feeds.listings import SEAT_INDEXES, STREAM_INDEXES, Listi
 from livestream_server.feeds.model import Position
 from livestream_server.mongo.client import Database, Document
 
-_HIDDEN: Document = {"changes": 0, "of.changes": 0}
-"""What no list shows of a stream, and what makes most of it: its journal."""
+_HIDDEN: Document = {f"{at}{name}": 0 for at in ("", "of.") for name in ("changes", "rtm_channel")}
+"""What no list shows of a stream: its journal, which makes most of it, and the secret of those who were let in."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,8 +66,11 @@ class People(Protocol):
     async def card(self, user_id: str) -> UserSummary:
         """The card of the person; raises NotFound if nobody is recorded under this id."""
 
-    async def cards_for(self, caller: str, others: Collection[str]) -> Mapping[str, UserSummary]:
-        """The cards of those who are known, in one read; raises NotAllowed if the caller is not."""
+    async def cards(self, ids: Collection[str]) -> Mapping[str, UserSummary]:
+        """The cards of those who are known, in one read."""
+
+    async def require_registered(self, user_id: str) -> None:
+        """Raise NotAllowed unless the user is recorded."""
 
     async def named(self, username: str) -> frozenset[str]:
         """The ids of everyone with this username; an id names itself."""
@@ -95,11 +98,12 @@ class ModerationRoom(ModerationServiceServicer):
 
     async def CreateBan(self, request: rpc.CreateBanRequest, context: Context) -> rpc.CreateBanResponse:  # noqa: ARG002 - gRPC's signature
         caller = current_caller().id
+        await self._people.require_registered(caller)
         key, fingerprint = idempotency_of(request)
         ban = await self._bans.made_with(caller, key, fingerprint) if key and fingerprint else None
         if ban is None:
             ban = await self._bans.add(await self._drafted(_draft_of(request), caller), key, fingerprint)
-        return rpc.CreateBanResponse(ban=await self._shown(ban, caller))
+        return rpc.CreateBanResponse(ban=await self._shown(ban))
 
     async def _drafted(self, draft: Draft, caller: str) -> Ban:
         """The ban to store. Joins that begin after it is stored find it, because they were told to look before."""
@@ -131,6 +135,7 @@ class ModerationRoom(ModerationServiceServicer):
 
     async def ListBans(self, request: rpc.ListBansRequest, context: Context) -> rpc.ListBansResponse:  # noqa: ARG002 - gRPC's signature
         caller = current_caller().id
+        await self._people.require_registered(caller)
         page = page_of(
             request.page if request.HasField("page") else None,
             request.limit if request.HasField("limit") else None,
@@ -140,7 +145,7 @@ class ModerationRoom(ModerationServiceServicer):
         if wanted.stream_id is not None:
             (await self._streams.get(wanted.stream_id)).require_creator(caller)
         bans, total = await self._bans.listed(wanted, page)
-        cards = await self._people.cards_for(caller, {each.user for each in bans})
+        cards = await self._people.cards({each.user for each in bans})
         return rpc.ListBansResponse(list=[_ban(each, cards) for each in bans], pagination=page.of(total))
 
     async def _filter_of(self, request: rpc.ListBansRequest, caller: str) -> Filter:
@@ -161,31 +166,37 @@ class ModerationRoom(ModerationServiceServicer):
 
     async def GetBan(self, request: rpc.GetBanRequest, context: Context) -> rpc.GetBanResponse:  # noqa: ARG002 - gRPC's signature
         caller = current_caller().id
+        await self._people.require_registered(caller)
         ban = await self._bans.get(object_id("ban_id", request.ban_id))
         ban.require_maker(caller)
-        return rpc.GetBanResponse(ban=await self._shown(ban, caller))
+        return rpc.GetBanResponse(ban=await self._shown(ban))
 
     async def CheckBan(self, request: rpc.CheckBanRequest, context: Context) -> rpc.CheckBanResponse:  # noqa: ARG002 - gRPC's signature
         caller = current_caller().id
+        await self._people.require_registered(caller)
         user = object_id("target_user_id", request.target_user_id)
         stream = await self._streams.get(object_id("live_stream_id", request.live_stream_id))
         if user != caller:
             stream.require_creator(caller)
             await self._people.card(user)
         ban = await self._bans.standing(stream.id, user)
-        cards = await self._people.cards_for(caller, [user])
-        return rpc.CheckBanResponse(is_banned=ban is not None, ban=_ban(ban, cards) if ban else None)
+        shown = await self._shown(ban) if ban else None
+        if shown and user == caller:  # who shut them out, and who let them in again, is not for the banned to know
+            shown.ClearField("created_by")
+            shown.ClearField("deleted_by")
+        return rpc.CheckBanResponse(is_banned=ban is not None, ban=shown)
 
     async def DeleteBan(self, request: rpc.DeleteBanRequest, context: Context) -> rpc.DeleteBanResponse:  # noqa: ARG002 - gRPC's signature
         caller = current_caller().id
+        await self._people.require_registered(caller)
         ban = await self._bans.get(object_id("ban_id", request.ban_id))
         ban.require_maker(caller)
         if ban.deleted_at is None:
             ban = await self._bans.lift(ban, caller, self._clock())
-        return rpc.DeleteBanResponse(ban=await self._shown(ban, caller))
+        return rpc.DeleteBanResponse(ban=await self._shown(ban))
 
-    async def _shown(self, ban: Ban, caller: str) -> rpc.Ban:
-        return _ban(ban, await self._people.cards_for(caller, [ban.user]))
+    async def _shown(self, ban: Ban) -> rpc.Ban:
+        return _ban(ban, await self._people.cards([ban.user]))
 
 
 def _draft_of(request: rpc.CreateBanRequest) -> Draft:

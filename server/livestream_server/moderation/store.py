@@ -121,6 +121,12 @@ class Bans:
             found.setdefault(str(each["stream"]), {})[str(each["user"])] = Action(each["action"])
         return found
 
+    async def blocked(self, stream_id: str) -> Mapping[str, datetime]:
+        """Whom bans shut out of the stream, and since when."""
+        query = {"stream": ObjectId(stream_id), "active": True, "action": Action.BLOCK.value}
+        found = self._bans.find(query, {"user": 1, "created_at": 1})
+        return {str(each["user"]): each["created_at"] async for each in found}
+
     async def require_not_blocked(self, stream_id: str, user_id: str) -> None:
         """Raise Banned if a ban shuts the person out of the stream."""
         ban = await self.standing(stream_id, user_id)

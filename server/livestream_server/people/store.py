@@ -101,6 +101,10 @@ class People:
             raise RegistrationIncomplete(caller)
         return cards
 
+    async def require_registered(self, user_id: str) -> None:
+        """Raise RegistrationIncomplete unless the user is recorded. Asked first: it tells nothing of what exists."""
+        await self.cards_for(user_id, [])
+
     async def named(self, name: str) -> frozenset[str]:
         """The ids of everyone with this username, of whom there should be one; an id names itself."""
         if ID.fullmatch(name):

@@ -7,7 +7,6 @@ from typing import Protocol
 
 from livestream.v1 import reminder_service_pb2 as rpc
 from livestream.v1.reminder_service_pb2_grpc import ReminderServiceServicer
-from livestream.v1.user_pb2 import UserSummary
 from livestream_server.errors import Invalid, Violation
 from livestream_server.reminders.model import MAX_MINUTES, Mode, Reminder, new_reminder
 from livestream_server.reminders.store import Batch, Pick, Reminders
@@ -59,8 +58,8 @@ class Streams(Protocol):
 class People(Protocol):
     """What this room needs of the people room."""
 
-    async def cards_for(self, caller: str, others: Collection[str]) -> Mapping[str, UserSummary]:
-        """The cards of those who are known, in one read; raises NotAllowed if the caller is not."""
+    async def require_registered(self, user_id: str) -> None:
+        """Raise NotAllowed unless the user is recorded."""
 
 
 class ReminderRoom(ReminderServiceServicer):
@@ -75,8 +74,9 @@ class ReminderRoom(ReminderServiceServicer):
     async def SetReminder(self, request: rpc.SetReminderRequest, context: Context) -> rpc.SetReminderResponse:  # noqa: ARG002 - gRPC's signature
         caller, now = current_caller().id, self._clock()
         minute = _minute_of(request)
-        stream = await self._streams.get(object_id("live_stream_id", request.live_stream_id))
-        await self._people.cards_for(caller, [])
+        stream_id = object_id("live_stream_id", request.live_stream_id)
+        await self._people.require_registered(caller)
+        stream = await self._streams.get(stream_id)
         stream.require_remindable()
         reminder = new_reminder(caller, stream.id, minute, stream.planned_start, now)
         await self._reminders.arm(reminder, now)

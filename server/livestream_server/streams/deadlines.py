@@ -37,10 +37,15 @@ def end_reason(stream: Stream, limits: Limits) -> EndReason:
     return EndReason.TOO_LONG if ends[0] == min(ends) else EndReason.HOST_GONE
 
 
+def longest_end(stream: Stream, limits: Limits) -> datetime:
+    """When an active stream ends at the latest."""
+    return (stream.started_at or stream.created_at) + limits.active
+
+
 def _ends(stream: Stream, limits: Limits) -> list[datetime]:
     """The instants at which an active stream ends by itself; the first is that of its longest time."""
     started = stream.started_at or stream.created_at
-    ends = [started + limits.active, (stream.host_seen_at or started) + limits.host_silent]
+    ends = [longest_end(stream, limits), (stream.host_seen_at or started) + limits.host_silent]
     if stream.host_gone_since:
         ends.append(stream.host_gone_since + limits.host_gone)
     return ends

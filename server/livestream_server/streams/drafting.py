@@ -53,6 +53,7 @@ def new_stream(stream_id: str, draft: Draft, creator: str, thumbnail: str | None
         title=_tidy(draft.title),
         type=draft.type or StreamType.SOLO,
         channel_name=channel_name(draft.title),
+        rtm_channel=rtm_channel(),
         broadcasters=tuple(Broadcaster(user, role, uid) for (user, role), uid in zip(people, uids, strict=True)),
         thumbnail=thumbnail,
         status=Status.SCHEDULED if start else Status.PREPARING,
@@ -117,13 +118,19 @@ def _tidy(text: str) -> str:
 
 
 def channel_name(title: str) -> str:
-    """`slug-of-the-title-` and ten random characters: at most 51 bytes of Agora's 63, and not to be guessed.
-
-    Agora's message channels need no token of their own, so the name itself must be a secret of those let in.
-    """
+    """`slug-of-the-title-` and ten random characters, at most 51 bytes of Agora's 63: public."""
     plain = unicodedata.normalize("NFKD", title.casefold().translate(_DOTLESS)).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:SLUG_LENGTH].rstrip("-") or "stream"
     return f"{slug}-{''.join(secrets.choice(_SUFFIX) for _ in range(SUFFIX_LENGTH))}"
+
+
+def rtm_channel() -> str:
+    """192 random bits as hexadecimal digits, of at most 64 bytes.
+
+    Agora asks nobody for a token of a message channel, so its name must be a secret of those who were let in.
+    (AgoraIO/Docs, shared/signaling/authentication-workflow)
+    """
+    return secrets.token_hex(24)
 
 
 def random_uid() -> int:

@@ -1,7 +1,7 @@
 """What a stream is, which states it goes through, and who gets which chair in it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -108,6 +108,8 @@ class Stream:
     deleted_at: datetime | None = None
     has_bans: bool = False
     """Whether someone was ever shut out, so that a join must look its person up among the bans."""
+    rtm_channel: str | None = field(default=None, repr=False)
+    """The message channel, a secret of those who were let in; None where it is not read, or was never drawn."""
 
     @property
     def creator(self) -> str:

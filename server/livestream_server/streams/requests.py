@@ -15,11 +15,6 @@ from livestream_server.streams.drafting import Draft
 from livestream_server.streams.model import Role, StreamType
 from livestream_server.transport.values import moment, object_id
 
-DEVICE_LENGTH = 64
-_DEVICE = tuple(
-    each.name for each in JoinStreamRequest.DESCRIPTOR.fields if each.name not in ("live_stream_id", "role")
-)
-
 _TYPES: dict[int, StreamType] = {number: each for each, number in view.TYPES.items()}
 _TYPES[LIVE_STREAM_TYPE_UNSPECIFIED] = StreamType.SOLO
 _ROLES: dict[int, Role] = {number: each for each, number in view.ROLES.items()}
@@ -48,25 +43,15 @@ def role_of(request: JoinStreamRequest | RenewTokensRequest | LeaveStreamRequest
 
 
 class Wish(NamedTuple):
-    """Who wants to enter what, as what, from which device."""
+    """Who wants to enter what, as what."""
 
     stream_id: str
     role: Role
-    device: dict[str, str]
 
 
-def wish_of(request: JoinStreamRequest, address: str) -> Wish:
-    """The wish; `address` is where the call really came from."""
+def wish_of(request: JoinStreamRequest) -> Wish:
+    """The wish. What the request says of the device is dropped: nothing reads it."""
     role = role_of(request)
     if role is None:
         raise Invalid(Violation("role", "is required"))
-    device = {"address": address}
-    too_long = []
-    for name in _DEVICE:
-        if value := getattr(request, name):
-            device[name] = value
-            if len(value) > DEVICE_LENGTH:
-                too_long.append(Violation(name, f"must be at most {DEVICE_LENGTH} characters"))
-    if too_long:
-        raise Invalid(*too_long)
-    return Wish(object_id("live_stream_id", request.live_stream_id), role, device)
+    return Wish(object_id("live_stream_id", request.live_stream_id), role)

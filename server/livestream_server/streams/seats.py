@@ -39,16 +39,15 @@ _Seat = tuple[int, datetime]
 
 
 class Occupant(NamedTuple):
-    """Who takes a chair, from which device."""
+    """Who takes a chair."""
 
     user: str
-    device: Mapping[str, str]
     full_name: str
     username: str
 
     def described(self) -> Document:
-        """What a seat keeps of them; `search` is by what they are found among the viewers."""
-        return {"device": dict(self.device), "search": searchable(self.full_name, self.username)}
+        """What a seat keeps of them: by what they are found among the viewers."""
+        return {"search": searchable(self.full_name, self.username)}
 
 
 class Seats:
@@ -71,7 +70,7 @@ class Seats:
         """The chair of `who` in the audience: the one that they had, or a new one.
 
         A first join is one insert: the `_id` settles races of one person, the index those for a uid. A re-join
-        writes at most once a minute, when and from which device it was, unless they may have left meanwhile.
+        writes at most once a minute, when it was, unless they may have left meanwhile.
         """
         key = _short(stream.id, who.user)
         seat = self._cache.get(key)
@@ -101,10 +100,25 @@ class Seats:
             {"$set": {"left_at": now}, "$min": {"until": now, "visits.0.until": now}, "$inc": {"revision": 1}},
         )
 
-    async def counts(self, stream_ids: Collection[str], now: datetime) -> Mapping[str, int]:
-        """How many people are present in the audience of each stream; one without any is absent."""
-        present = {"stream": {"$in": [ObjectId(each) for each in stream_ids]}, "until": {"$gt": now}}
-        counted = await self._seats.aggregate([{"$match": present}, {"$group": {"_id": "$stream", "n": {"$sum": 1}}}])
+    async def counts(
+        self, stream_ids: Collection[str], without: Mapping[str, Collection[str]], now: datetime
+    ) -> Mapping[str, int]:
+        """How many people are present in the audience of each stream; one without any may be absent.
+
+        `without` names, by stream, users who do not count.
+        """
+        counts = await self._count(
+            [{"stream": {"$in": [ObjectId(each) for each in stream_ids]}, "until": {"$gt": now}}]
+        )
+        keys = [_key(each, user) for each in stream_ids for user in without.get(each, ())]
+        # Counted apart and taken off: a condition on `_id` would let the database read every seat beside its index.
+        ignored = await self._count([{"_id": {"$in": keys}}, {"until": {"$gt": now}}]) if keys else {}
+        return {each: max(0, n - ignored.get(each, 0)) for each, n in counts.items()}
+
+    async def _count(self, conditions: Sequence[Document]) -> Mapping[str, int]:
+        """How many seats meet all conditions, by stream."""
+        matching = [{"$match": each} for each in conditions]
+        counted = await self._seats.aggregate([*matching, {"$group": {"_id": "$stream", "n": {"$sum": 1}}}])
         return {str(each["_id"]): each["n"] async for each in counted}
 
     async def uid_of(self, stream_id: str, user: str) -> int | None:

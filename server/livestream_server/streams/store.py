@@ -14,7 +14,7 @@ from livestream_server.mongo.by_id import ById
 from livestream_server.mongo.client import Database, Document
 from livestream_server.remembered import Remembered
 from livestream_server.streams.deadlines import Limits, due_at
-from livestream_server.streams.drafting import channel_name
+from livestream_server.streams.drafting import channel_name, rtm_channel
 from livestream_server.streams.journal import HIDDEN, recorded
 from livestream_server.streams.model import (
     DELETABLE,
@@ -257,6 +257,15 @@ class Streams:
         values = {"status": Status.EXPIRED.value, "due_at": None}
         return await self._change(stream, NOT_STARTED, values, now, {"due_at": {"$lte": now}})
 
+    async def draw_rtm_channel(self, stream_id: str) -> str:
+        """The name of the message channel of a stream that was stored before there was one; drawn once."""
+        missing = {"_id": ObjectId(stream_id), "rtm_channel": None}
+        await self._streams.update_one(missing, {"$set": {"rtm_channel": rtm_channel()}})
+        document = await self._streams.find_one({"_id": ObjectId(stream_id)}, {"rtm_channel": 1})
+        if document is None:
+            raise StreamNotFound(stream_id)
+        return str(document["rtm_channel"])
+
     async def expect_bans(self, stream_id: str) -> None:
         """From now on, let every join look its person up among the bans. It is never undone: that would race."""
         await self._streams.update_one({"_id": ObjectId(stream_id)}, {"$set": {"has_bans": True}})
@@ -328,6 +337,7 @@ def to_document(stream: Stream) -> Document:
         "title": stream.title,
         "type": stream.type.value,
         "channel_name": stream.channel_name,
+        "rtm_channel": stream.rtm_channel,
         "creator": ObjectId(stream.creator),
         "broadcasters": [
             {"user": ObjectId(each.user), "role": each.role.value, "uid": each.uid, "joined_at": each.joined_at}
@@ -384,4 +394,5 @@ def from_document(document: Mapping[str, Any]) -> Stream:
         end_reason=EndReason(document["end_reason"]) if document["end_reason"] else None,
         deleted_at=document["deleted_at"],
         has_bans=document.get("has_bans", False),
+        rtm_channel=document.get("rtm_channel"),
     )

@@ -9,9 +9,11 @@ from livestream.v1.user_pb2 import UserSummary
 from livestream.v1.watch_service_pb2 import BroadcasterChange, Deletion, Snapshot, StateChange, WatchStreamResponse
 from livestream_server.mongo import failures
 from livestream_server.streams import view
+from livestream_server.streams.admission import Admission
 from livestream_server.streams.journal import numbered
 from livestream_server.streams.model import OPEN_TO_HOST, EndReason, Status, Stream, StreamNotFound
 from livestream_server.streams.store import Streams
+from livestream_server.transport.call import Caller
 from livestream_server.transport.values import timestamp
 
 READ_SECONDS = 5.0
@@ -20,15 +22,16 @@ READ_SECONDS = 5.0
 class People(Protocol):
     """What is needed of the people room."""
 
-    async def cards_for(self, caller: str, others: Collection[str]) -> Mapping[str, UserSummary]:
-        """The cards of those who are known, in one read; raises NotAllowed if the caller is not."""
+    async def cards(self, ids: Collection[str]) -> Mapping[str, UserSummary]:
+        """The cards of those who are known, in one read."""
 
 
 class Journals:
     """Reads journals."""
 
-    def __init__(self, streams: Streams, people: People, thumbnails: view.Thumbnails) -> None:
+    def __init__(self, streams: Streams, admission: Admission, people: People, thumbnails: view.Thumbnails) -> None:
         self._streams = streams
+        self._admission = admission
         self._people = people
         self._thumbnails = thumbnails
 
@@ -38,7 +41,7 @@ class Journals:
             stream, document = await self._streams.get_with_changes(stream_id)
         revision, changes = numbered(document)
         told = [_told(stream, number, each) for number, each in changes]
-        return Journal(stream, revision, told, self._people, self._thumbnails)
+        return Journal(stream, revision, told, self._admission, self._people, self._thumbnails)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Journal:
     revision: int
     changes: Sequence[WatchStreamResponse]
     """In their order, without a gap; the last one has `revision`. Whoever tells them must not change them."""
+    _admission: Admission
     _people: People
     _thumbnails: view.Thumbnails
 
@@ -67,19 +71,26 @@ class Journal:
         """Whether nothing else will happen."""
         return self.deleted or self.stream.status not in OPEN_TO_HOST
 
-    async def seen_by(self, caller: str) -> Snapshot:
-        """The stream as the caller sees it.
+    async def require_watchable(self, caller: Caller) -> None:
+        """Raise Banned if the caller is shut out of the stream now."""
+        with failures.deadline(READ_SECONDS):
+            await self._admission.require_watchable(self.stream, caller)
 
-        Raises NotAllowed if they may see no stream at all, and StreamNotFound if this one was deleted.
-        """
+    async def shows_audience(self, caller: Caller) -> bool:
+        """Whether the caller is told how many watch."""
+        with failures.deadline(READ_SECONDS):
+            return await self._admission.shows_audience(self.stream, caller)
+
+    async def seen_by(self, caller: Caller) -> Snapshot:
+        """The stream as the caller sees it; raises StreamNotFound if it was deleted."""
         stream = self.stream
         if self.deleted:
             raise StreamNotFound(stream.id)
         with failures.deadline(READ_SECONDS):
-            cards = await self._people.cards_for(caller, [stream.creator, *stream.guests])
+            cards = await self._people.cards([stream.creator, *stream.guests])
         thumbnail = self._thumbnails.url(stream.thumbnail)
         return Snapshot(
-            live_stream=view.live_stream(stream, stream.role_of(caller), cards, thumbnail),
+            live_stream=view.live_stream(stream, stream.role_of(caller.id), cards, thumbnail),
             end_reason=view.END_REASONS[stream.end_reason] if stream.end_reason else END_REASON_UNSPECIFIED,
         )
 

@@ -37,6 +37,7 @@ from livestream_server.settings import AgoraSettings
 
 MAX_UID = 2**31 - 1  # Agora's pages disagree on whether the upper half of 32 bits may be used
 MIN_LIFE, MAX_LIFE = timedelta(minutes=2), timedelta(days=1)  # Agora warns 30 s before the end and allows 24 h
+_MIN_LIFE = int(MIN_LIFE.total_seconds())
 
 # Agora's set of characters and "less than 64 bytes". (AgoraIO/Tools, RtcTokenBuilder2.py)
 _CHANNEL = re.compile(r"(?! *\Z)[a-zA-Z0-9 !#$%&()+\-:;<=.>?@\[\]^_{}|~,]{1,63}")
@@ -94,9 +95,12 @@ class Tokens:
 
 
 class TokenIssuer(Protocol):
-    """Makes the tokens of a grant. `now` is aware; the tokens count from its whole second."""
+    """Makes the tokens of a grant. `now` is aware; the tokens count from its whole second.
 
-    def issue(self, grant: Grant, now: datetime) -> Tokens: ...
+    They live as long as is set, but not beyond `until` (aware), and at least the 120 s that Agora asks for.
+    """
+
+    def issue(self, grant: Grant, now: datetime, until: datetime | None = None) -> Tokens: ...
 
 
 def token_issuer(settings: AgoraSettings) -> TokenIssuer:
@@ -126,22 +130,20 @@ class AccessToken2Issuer:
         self._seal = Seal(app_id, certificate)
         self._life = int(life.total_seconds())
         self._salt = salt or _random_salt
-        # How each service begins; only the names in it differ from token to token.
-        self._audience = pack_privileges(Rtc.TYPE, dict.fromkeys(_AUDIENCE, self._life))
-        self._publisher = pack_privileges(Rtc.TYPE, dict.fromkeys(_PUBLISHER, self._life))
-        self._login = pack_privileges(Rtm.TYPE, {LOGIN: self._life})
+        self._rights = _packed_rights(self._life)
 
-    def issue(self, grant: Grant, now: datetime) -> Tokens:
+    def issue(self, grant: Grant, now: datetime, until: datetime | None = None) -> Tokens:
         issued_at = _whole_second(now)
-        rights = self._publisher if grant.publish else self._audience
+        life = _life_until(until, issued_at, self._life)
+        audience, publisher, login = self._rights if life == self._life else _packed_rights(life)
         rtc, rtm = self._seal.tokens(
             issued_at,
-            self._life,
+            life,
             self._salt(),
-            (rights + pack_texts(grant.channel, str(grant.uid)),),
-            (self._login + pack_texts(grant.user_id),),
+            ((publisher if grant.publish else audience) + pack_texts(grant.channel, str(grant.uid)),),
+            (login + pack_texts(grant.user_id),),
         )
-        return Tokens(self._app_id, rtc, rtm, datetime.fromtimestamp(issued_at + self._life, UTC))
+        return Tokens(self._app_id, rtc, rtm, datetime.fromtimestamp(issued_at + life, UTC))
 
 
 class AccessTokenIssuer:
@@ -152,22 +154,23 @@ class AccessTokenIssuer:
         self._certificate = certificate
         self._life = int(life.total_seconds())
 
-    def issue(self, grant: Grant, now: datetime) -> Tokens:
+    def issue(self, grant: Grant, now: datetime, until: datetime | None = None) -> Tokens:
         issued_at = _whole_second(now)
+        ends_at = issued_at + _life_until(until, issued_at, self._life)
         rights = _PUBLISHER if grant.publish else _AUDIENCE
         return Tokens(
             app_id=self._app_id,
-            rtc=self._token(issued_at, grant.channel, str(grant.uid), rights),
-            rtm=self._token(issued_at, grant.user_id, "", (RTM_LOGIN,)),
-            expires_at=datetime.fromtimestamp(issued_at + self._life, UTC),
+            rtc=self._token(issued_at, ends_at, grant.channel, str(grant.uid), rights),
+            rtm=self._token(issued_at, ends_at, grant.user_id, "", (RTM_LOGIN,)),
+            expires_at=datetime.fromtimestamp(ends_at, UTC),
         )
 
-    def _token(self, issued_at: int, name: str, uid: str, rights: tuple[int, ...]) -> str:
+    def _token(self, issued_at: int, ends_at: int, name: str, uid: str, rights: tuple[int, ...]) -> str:
         # Not by the library's two shorthands: they take the time from a clock of their own.
         token = AccessToken(self._app_id, self._certificate, name, uid)
         token.ts = issued_at + int(MAX_LIFE.total_seconds())
         for right in rights:
-            token.addPrivilege(right, issued_at + self._life)
+            token.addPrivilege(right, ends_at)
         return str(token.build())
 
 
@@ -175,10 +178,11 @@ class SpokenTokens:
     """Stands in for Agora: the token spells out what it grants. Agora itself accepts none of them."""
 
     def __init__(self, life: timedelta = timedelta(hours=1)) -> None:
-        self._life = life
+        self._life = int(life.total_seconds())
 
-    def issue(self, grant: Grant, now: datetime) -> Tokens:
-        ends = datetime.fromtimestamp(_whole_second(now), UTC) + self._life
+    def issue(self, grant: Grant, now: datetime, until: datetime | None = None) -> Tokens:
+        issued_at = _whole_second(now)
+        ends = datetime.fromtimestamp(issued_at + _life_until(until, issued_at, self._life), UTC)
         role = "publisher" if grant.publish else "audience"
         return Tokens(
             app_id="0" * 32,
@@ -212,6 +216,19 @@ def _whole_second(now: datetime) -> int:
     if now.tzinfo is None:
         raise ValueError("the time of issue must know its time zone")
     return int(now.timestamp())
+
+
+def _life_until(until: datetime | None, issued_at: int, life: int) -> int:
+    """Seconds that a token lives: `life`, or as many as `until` leaves, but what Agora asks for at the least."""
+    if until is None:
+        return life
+    return min(life, max(int(until.timestamp()) - issued_at, _MIN_LIFE))
+
+
+def _packed_rights(life: int) -> tuple[bytes, bytes, bytes]:
+    """How the services of an audience's, a publisher's and an RTM token begin; only names follow."""
+    audience, publisher = (pack_privileges(Rtc.TYPE, dict.fromkeys(each, life)) for each in (_AUDIENCE, _PUBLISHER))
+    return audience, publisher, pack_privileges(Rtm.TYPE, {LOGIN: life})
 
 
 def _random_salt() -> int:

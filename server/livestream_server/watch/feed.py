@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -32,8 +33,10 @@ class Journals(Protocol):
 class Audience(Protocol):
     """What is needed of the audience room."""
 
-    async def counts(self, stream_ids: Collection[str], now: datetime) -> Mapping[str, int]:
-        """How many people are in the audience of each stream; one without any may be absent."""
+    async def counts(
+        self, stream_ids: Collection[str], without: Mapping[str, Collection[str]], now: datetime
+    ) -> Mapping[str, int]:
+        """How many people are in the audience of each stream, `without` some; one without any may be absent."""
 
 
 class Bans(Protocol):
@@ -123,6 +126,7 @@ class Feed:
         await self._wanted.wait()
         async with self._bell.listening() as rings:
             # Whatever happened before the bell was heard.
+            self._bans_are_stale = True
             self._look_at(self._topics)
             async for ring in rings:
                 if not self._topics:
@@ -180,15 +184,17 @@ class Feed:
     async def _measure(self, topics: Collection[Topic], *, with_bans: bool) -> None:
         """One count for all streams together, and one read of their bans if these may have changed."""
         active = [each.stream_id for each in topics if each.journal and each.journal.active]
+        levels = {each.stream_id: each.levels or Levels() for each in topics}
         with failures.deadline(READ_SECONDS):
-            counts = await self._audience.counts(active, self._clock()) if active else {}
-            bans = await self._bans.actions([each.stream_id for each in topics]) if with_bans and topics else {}
+            if with_bans and topics:
+                bans = await self._bans.actions(levels.keys())
+                levels = {key: replace(each, bans=bans.get(key, {})) for key, each in levels.items()}
+            blocked = {key: each.blocked for key, each in levels.items()}
+            counts = await self._audience.counts(active, blocked, self._clock()) if active else {}
         for each in topics:
-            before = each.levels or Levels()
-            now = bans.get(each.stream_id, {}) if with_bans else before.bans
-            levels = Levels(counts.get(each.stream_id, 0), now)
-            if levels != each.levels:
-                each.publish(levels=levels)
+            now = replace(levels[each.stream_id], viewers=counts.get(each.stream_id, 0))
+            if now != each.levels:
+                each.publish(levels=now)
 
 
 async def _again_and_again(work: Callable[[], Awaitable[None]]) -> None:

@@ -1,12 +1,13 @@
 """One watcher: what they have been told, and what comes next."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from livestream.v1.moderation_service_pb2 import BanActionType
 from livestream.v1.watch_service_pb2 import BanLevel, Snapshot, ViewerCount, WatchStreamResponse
 from livestream_server.errors import TooSlow
+from livestream_server.transport.call import Caller
 
 LAG = 128
 """How many changes a watcher may be behind. Half of what is kept, so that whoever is cut off can still resume."""
@@ -39,8 +40,14 @@ class Journal(Protocol):
     def over(self) -> bool:
         """Whether nothing else will happen."""
 
-    async def seen_by(self, caller: str) -> Snapshot:
-        """The stream as the caller sees it; raises NotAllowed if they may see none, NotFound if it was deleted."""
+    async def require_watchable(self, caller: Caller) -> None:
+        """Raise NotAllowed if the caller is shut out of the stream now."""
+
+    async def shows_audience(self, caller: Caller) -> bool:
+        """Whether the caller is told how many watch."""
+
+    async def seen_by(self, caller: Caller) -> Snapshot:
+        """The stream as the caller sees it; raises NotFound if it was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,11 @@ class Levels:
     bans: Mapping[str, str] = field(default_factory=dict)
     """What banned people may not do (`block` or `chat_only`), by their ids."""
 
+    @property
+    def blocked(self) -> Collection[str]:
+        """Who is shut out."""
+        return [user for user, action in self.bans.items() if action == "block"]
+
     def ban_of(self, user: str) -> BanActionType.ValueType:
         """What `user` may not do, as the contract says it."""
         return BanActionType.Value(f"BAN_ACTION_TYPE_{self.bans.get(user, 'unspecified').upper()}")
@@ -59,10 +71,13 @@ class Levels:
 class Watcher:
     """Where one watcher is in what happens to a stream."""
 
-    def __init__(self, caller: str, resume_after: int | None) -> None:
+    def __init__(self, caller: str, resume_after: int | None, *, counts: bool) -> None:
+        """`counts` says whether they are told how many watch."""
         self._caller = caller
+        self._counts = counts
         self._seen = NOTHING if resume_after is None else resume_after
-        self._told: tuple[int, BanActionType.ValueType] | tuple[None, None] = None, None
+        self._told_viewers: int | None = None
+        self._told_ban: BanActionType.ValueType | None = None
 
     def needs_snapshot(self, journal: Journal) -> bool:
         """Whether what they have seen leads to no change that is kept, so that they must begin with a snapshot."""
@@ -71,7 +86,9 @@ class Watcher:
     def snapshot(self, journal: Journal, seen: Snapshot, levels: Levels) -> WatchStreamResponse:
         """Everything; `seen` is the stream as they see it."""
         self._seen = journal.revision
-        self._told = seen.viewer_count, seen.ban = levels.viewers, levels.ban_of(self._caller)
+        if self._counts:
+            seen.viewer_count = self._told_viewers = levels.viewers
+        seen.ban = self._told_ban = levels.ban_of(self._caller)
         return WatchStreamResponse(revision=self._seen, snapshot=seen)
 
     def changes(self, journal: Journal) -> Iterator[WatchStreamResponse]:
@@ -88,12 +105,12 @@ class Watcher:
 
     def levels(self, levels: Levels) -> Iterator[WatchStreamResponse]:
         """The levels that are not as they were told."""
-        viewers, ban = self._told
-        own = levels.ban_of(self._caller)
-        self._told = levels.viewers, own
-        if viewers != levels.viewers:
+        if self._counts and self._told_viewers != levels.viewers:
+            self._told_viewers = levels.viewers
             yield WatchStreamResponse(revision=self._seen, viewers=ViewerCount(viewer_count=levels.viewers))
-        if ban != own:
+        own = levels.ban_of(self._caller)
+        if self._told_ban != own:
+            self._told_ban = own
             yield WatchStreamResponse(revision=self._seen, ban=BanLevel(ban=own))
 
     def heartbeat(self) -> WatchStreamResponse:

@@ -155,10 +155,18 @@ COMING_AND_GOING = Chapter(
         ),
         Step(
             "john",
-            "hears of it at once",
+            "can follow it no longer",
             Hear("{radio}", "ban"),
-            grpc.StatusCode.OK,
-            must={"ban.ban": "BAN_ACTION_TYPE_BLOCK"},
+            grpc.StatusCode.PERMISSION_DENIED,
+            must={"reason": "BANNED"},
+        ),
+        Step("mehmet", "sees him no longer", Rest("GET", f"{RADIO}/viewers"), 200, must=_viewers("jane")),
+        Step(
+            "john",
+            "may know that he is banned, but not by whom",
+            Rest("GET", f"{BANS}/check/{{john}}?liveStreamId={{radio}}"),
+            200,
+            must={"data.isBanned": True, "data.ban.reason": "spam", "data.ban.createdBy": None},
         ),
         Step(
             "john",

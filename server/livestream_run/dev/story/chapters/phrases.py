@@ -1,5 +1,6 @@
 """What the chapters say again and again."""
 
+import re
 from typing import Any
 
 from livestream_run.dev.story.steps import Rest
@@ -24,6 +25,6 @@ def seat(person: str, role: str) -> dict[str, Any]:
         "data.liveStream.role": role,
         "data.agora.role": role,
         "data.agora.channelName": "{channel}",
-        "data.rtm.channelName": "{channel}",
+        "data.rtm.channelName": re.compile("[0-9a-f]{48}"),
         "data.rtm.userId": f"{{{person}}}",
     }

@@ -1,0 +1,90 @@
+"""Who may enter a stream, and who may see what goes on in it.
+
+Bans and grants are read only where the stream can have any.
+"""
+
+from typing import Protocol
+
+from livestream_server.streams.model import Role, Stream
+from livestream_server.streams.store import Streams
+from livestream_server.transport.call import Caller
+
+MODERATE = "streams:moderate"
+"""The scope of moderators. It needs no registration, and no creator can ban it away."""
+
+
+class Users(Protocol):
+    """What is needed of the people room."""
+
+    async def require_registered(self, user_id: str) -> None:
+        """Raise NotAllowed unless the user is recorded."""
+
+
+class Bans(Protocol):
+    """What is needed of the moderation room."""
+
+    async def require_not_blocked(self, stream_id: str, user_id: str) -> None:
+        """Raise NotAllowed if a ban shuts the user out of the stream."""
+
+
+class Grants(Protocol):
+    """What is needed of the access room."""
+
+    async def require(self, stream_id: str, user_id: str) -> None:
+        """Raise NotAllowed unless the user has a grant for the stream."""
+
+    async def has(self, stream_id: str, user_id: str) -> bool:
+        """Whether the user has a grant for the stream."""
+
+
+class Admission:
+    """Decides who may enter and who may look on."""
+
+    def __init__(self, streams: Streams, users: Users, bans: Bans, grants: Grants) -> None:
+        self._streams = streams
+        self._users = users
+        self._bans = bans
+        self._grants = grants
+
+    async def require_not_blocked(self, stream: Stream, user: str) -> None:
+        """Raise Banned if a ban shuts `user` out. A stream that never had one costs no read."""
+        if stream.has_bans:
+            await self._bans.require_not_blocked(stream.id, user)
+
+    async def require_audience(self, stream: Stream, user: str) -> None:
+        """Raise StreamNotJoinable or PaymentRequired if `user` may not enter the audience now."""
+        stream.require_open_to(Role.AUDIENCE)
+        if stream.price is not None:
+            await self._grants.require(stream.id, user)
+
+    async def require_watchable(self, stream: Stream, caller: Caller) -> None:
+        """Raise Banned if the caller may not watch the stream's events.
+
+        Always reads the bans: `stream` may be an older copy, which knows nothing of them.
+        """
+        if MODERATE not in caller.scopes:
+            await self._bans.require_not_blocked(stream.id, caller.id)
+
+    async def shows_audience(self, stream: Stream, caller: Caller) -> bool:
+        """Whether the caller may know how many watch: everyone, but of a paid stream only those whom it concerns."""
+        return not _must_pay(stream, caller) or await self._grants.has(stream.id, caller.id)
+
+    async def stream_with_audience(self, stream_id: str, caller: Caller) -> Stream:
+        """The stream, whose viewers and statistics the caller may see.
+
+        Raises RegistrationIncomplete, StreamNotFound, Banned or PaymentRequired.
+        """
+        moderates = MODERATE in caller.scopes
+        if not moderates:
+            await self._users.require_registered(caller.id)
+        stream = await self._streams.get(stream_id)
+        if not moderates:
+            await self.require_not_blocked(stream, caller.id)
+        if _must_pay(stream, caller):
+            await self._grants.require(stream.id, caller.id)
+        return stream
+
+
+def _must_pay(stream: Stream, caller: Caller) -> bool:
+    """Whether a grant is what lets the caller see the audience."""
+    return stream.price is not None and stream.role_of(caller.id) is None and MODERATE not in caller.scopes
