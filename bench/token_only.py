@@ -33,7 +33,7 @@ from livestream_server.streams.seats import Occupant
 from livestream_server.streams.service import LiveStreamRoom
 from livestream_server.streams.store import from_document
 from livestream_server.tokens.agora import token_issuer
-from livestream_server.transport.limits import Limits
+from livestream_server.transport import limits as caller_limits
 from livestream_server.transport.pipeline import Guards, Registry
 from livestream_server.transport.server import GrpcServer
 from livestream_server.transport.values import utc_now
@@ -113,7 +113,7 @@ async def registry(settings: Settings) -> Registry:
             max_deadline=settings.max_deadline_seconds,
             max_streams=settings.max_watchers,
             slow_seconds=settings.slow_watcher_seconds,
-            limits=Limits.of(settings),
+            limits=caller_limits.Limits.of(settings),
         )
     )
     nothing = cast("Any", None)  # what a free stream without bans never asks
