@@ -103,10 +103,13 @@ class Service(LiveStreamServiceServicer, FeedServiceServicer, PeopleServiceServi
 
 
 class Rig:
-    def __init__(self, service: Service, limits: CallerLimits, channel: grpc.aio.Channel) -> None:
+    def __init__(
+        self, service: Service, limits: CallerLimits, channel: grpc.aio.Channel, another: grpc.aio.Channel
+    ) -> None:
         self.service = service
         self.limits = limits
         self.channel = channel
+        self.another_channel = another
         self._streams = LiveStreamServiceStub(channel)
 
     def get(self, *who: str, **options: Any) -> Any:
@@ -169,8 +172,10 @@ async def rig_with(engine: str, max_in_flight: int = 64, **numbers: Any) -> Asyn
     server = GrpcServer(registry.handlers, settings_for("mongodb://127.0.0.1:1", "none", Path("none"), engine=engine))
     port = server.listen("127.0.0.1:0")
     await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield Rig(service, registry._pipeline._limits, channel)
+    target = f"127.0.0.1:{port}"
+    own = (("grpc.use_local_subchannel_pool", 1),)  # a connection takes 100 streams, and one is full in a test here
+    async with grpc.aio.insecure_channel(target) as channel, grpc.aio.insecure_channel(target, own) as another:
+        yield Rig(service, registry._pipeline._limits, channel, another)
     await server.stop()
 
 
@@ -438,8 +443,8 @@ async def test_a_user_watches_a_few_streams_and_each_only_a_few_times(engine: st
 async def test_an_address_watches_the_health_a_bounded_number_of_times(engine: str) -> None:
     """No token is asked for there, and gRPC counts these streams and all calls together."""
     async with rig_with(engine) as rig:
-        stub = health_pb2_grpc.HealthStub(rig.channel)
-        opened = [stub.Watch(health_pb2.HealthCheckRequest()) for _ in range(StreamsWithoutToken.PER_ADDRESS)]
+        full, stub = health_pb2_grpc.HealthStub(rig.another_channel), health_pb2_grpc.HealthStub(rig.channel)
+        opened = [full.Watch(health_pb2.HealthCheckRequest()) for _ in range(StreamsWithoutToken.PER_ADDRESS)]
         for each in opened:
             await anext(aiter(each))
         reflection = rig.channel.stream_stream("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")
