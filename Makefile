@@ -18,11 +18,11 @@ setup: .venv/ready ## install everything into .venv
 	touch $@
 
 .PHONY: run
-run: setup ## the service on the embedded database, with demo people
+run: setup ## the service on the embedded database, with demo users
 	@exec $(BIN)/livestream-server dev
 
 .PHONY: demo
-demo: setup ## the whole story against a fresh temporary instance
+demo: setup ## the whole scenario against a fresh temporary instance
 	@$(BIN)/livestream-server demo
 
 .PHONY: test

@@ -126,11 +126,11 @@ class Bench:
 
 def _fill(mongo_uri: str) -> None:
     """Store the population that the stub knows by itself."""
-    people = range(population.STREAMS + population.VIEWERS + EMBEDDED_NEWCOMERS)
+    users = range(population.STREAMS + population.VIEWERS + EMBEDDED_NEWCOMERS)
     with MongoClient[Document](mongo_uri) as client:
         database = client[population.DATABASE]
         database["streams"].insert_many([population.stream_document(n) for n in range(population.STREAMS)])
-        database["users"].insert_many([population.user_document(n) for n in people])
+        database["users"].insert_many([population.user_document(n) for n in users])
 
 
 def _told(what: str) -> None:

@@ -8,7 +8,7 @@ from itertools import chain, cycle, islice
 
 from bench import floor, http2, population
 from bench.load import Call
-from bench.population import STREAMS, VIEWERS, person_id, stream_id, token
+from bench.population import STREAMS, VIEWERS, stream_id, token, user_id
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import StringValue
 
@@ -27,7 +27,7 @@ TITLE, MOTIVATION, MINUTES = "Evening guitar", "New songs, and some that you kno
 
 def hello() -> Iterator[Call]:
     common = http2.common_headers(floor.PATH)
-    return cycle(_hello(common, f"person{n}") for n in range(STREAMS))
+    return cycle(_hello(common, f"user{n}") for n in range(STREAMS))
 
 
 def _hello(common: bytes, name: str) -> Call:
@@ -46,7 +46,7 @@ def join_hot() -> Iterator[Call]:
 
 
 def join_first(entrant: Iterator[int], newcomers: int) -> Iterator[Call]:
-    """A person whom the service has not met, or not for long, enters a stream in which they never were."""
+    """A user whom the service has not met, or not for long, enters a stream in which they never were."""
     for n in entrant:
         yield _join(STREAMS + VIEWERS + n % newcomers, (n + n // newcomers) % STREAMS, ROLE_AUDIENCE)
 
@@ -56,7 +56,7 @@ def join_as_host() -> Iterator[Call]:
     return cycle(_join(n, n, ROLE_HOST) for n in range(STREAMS))
 
 
-def _join(person: int, stream: int, role: "Role.ValueType") -> Call:
+def _join(user: int, stream: int, role: "Role.ValueType") -> Call:
     message = rpc.JoinStreamRequest(live_stream_id=stream_id(stream), role=role, device_type="iOS", country="TR")
 
     def good(body: bytes) -> bool:
@@ -65,19 +65,19 @@ def _join(person: int, stream: int, role: "Role.ValueType") -> Call:
             reply.live_stream.id == stream_id(stream)
             and reply.live_stream.status == LIVE_STREAM_STATUS_ACTIVE
             and reply.live_stream.role == role == reply.agora.role
-            and reply.live_stream.creator.id == person_id(stream)
+            and reply.live_stream.creator.id == user_id(stream)
             and reply.agora.channel_name == population.channel(stream)
             and reply.agora.uid > 0
             and reply.agora.token.startswith("007")
             and reply.rtm.token.startswith("007")
-            and reply.rtm.user_id == person_id(person)
+            and reply.rtm.user_id == user_id(user)
         )
 
-    return Call(_grpc("JoinStream", message, person), good)
+    return Call(_grpc("JoinStream", message, user), good)
 
 
 def renew() -> Iterator[Call]:
-    """Viewers whose tokens run out. First of all they take their seats."""
+    """Viewers whose tokens run out. First of all they take their participants."""
     return chain(islice(join_again(), VIEWERS), renew_seated())
 
 
@@ -85,7 +85,7 @@ def renew_seated() -> Iterator[Call]:
     return cycle(_renew(STREAMS + n, n % STREAMS) for n in range(VIEWERS))
 
 
-def _renew(person: int, stream: int) -> Call:
+def _renew(user: int, stream: int) -> Call:
     def good(body: bytes) -> bool:
         reply = rpc.RenewTokensResponse.FromString(body)
         return (
@@ -94,32 +94,32 @@ def _renew(person: int, stream: int) -> Call:
             and reply.agora.uid > 0
             and reply.agora.token.startswith("007")
             and reply.rtm.token.startswith("007")
-            and reply.rtm.user_id == person_id(person)
+            and reply.rtm.user_id == user_id(user)
         )
 
-    return Call(_grpc("RenewTokens", rpc.RenewTokensRequest(live_stream_id=stream_id(stream)), person), good)
+    return Call(_grpc("RenewTokens", rpc.RenewTokensRequest(live_stream_id=stream_id(stream)), user), good)
 
 
 def get() -> Iterator[Call]:
     return cycle(_get(STREAMS + n, n % STREAMS) for n in range(VIEWERS))
 
 
-def _get(person: int, stream: int) -> Call:
+def _get(user: int, stream: int) -> Call:
     def good(body: bytes) -> bool:
         seen = rpc.GetStreamResponse.FromString(body).live_stream
-        return seen.id == stream_id(stream) and seen.creator.id == person_id(stream)
+        return seen.id == stream_id(stream) and seen.creator.id == user_id(stream)
 
-    return Call(_grpc("GetStream", rpc.GetStreamRequest(live_stream_id=stream_id(stream)), person), good)
+    return Call(_grpc("GetStream", rpc.GetStreamRequest(live_stream_id=stream_id(stream)), user), good)
 
 
 def create() -> Iterator[Call]:
-    """Announcements of different people, without a picture and without an idempotency key."""
+    """Announcements of different users, without an image and without an idempotency key."""
     return cycle(_create(n) for n in range(STREAMS))
 
 
-def _create(person: int) -> Call:
+def _create(user: int) -> Call:
     message = rpc.CreateStreamRequest(
-        title=f"{TITLE} {person}", interest="music", duration_goal=MINUTES, motivation=MOTIVATION
+        title=f"{TITLE} {user}", interest="music", duration_goal=MINUTES, motivation=MOTIVATION
     )
 
     def good(body: bytes) -> bool:
@@ -127,15 +127,15 @@ def _create(person: int) -> Call:
         return (
             made.title == message.title
             and made.status == LIVE_STREAM_STATUS_PREPARING
-            and made.creator.id == person_id(person)
+            and made.creator.id == user_id(user)
             and len(made.id) == 24
         )
 
-    return Call(_grpc("CreateStream", message, person), good)
+    return Call(_grpc("CreateStream", message, user), good)
 
 
-def _grpc(method: str, message: Message, person: int) -> tuple[bytes, bytes, bytes]:
-    return http2.request(_COMMON[method], message.SerializeToString(), token(person))
+def _grpc(method: str, message: Message, user: int) -> tuple[bytes, bytes, bytes]:
+    return http2.request(_COMMON[method], message.SerializeToString(), token(user))
 
 
 _COMMON = {

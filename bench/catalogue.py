@@ -55,8 +55,8 @@ FLOOR = Plan(HELLO, "grpc.aio", "floor", GRPC, calls.hello, FEW_CALLS)
 
 
 def plans(newcomers: int) -> list[Plan]:
-    """All rows but the floor. `newcomers` people are there to enter a stream for the first time."""
-    entrant = count()  # one for all servers: they share the database, and a person enters a stream first only once
+    """All rows but the floor. `newcomers` users are there to enter a stream for the first time."""
+    entrant = count()  # one for all servers: they share the database, and a user enters a stream first only once
     over_grpc = (
         (AGAIN, calls.join_again),
         (HOT, calls.join_hot),

@@ -111,7 +111,7 @@ def _line(goal: Goal, figure: Spread | None) -> tuple[str, ...]:
 
 
 def with_the_write(rows: Sequence[Row]) -> str:
-    """What a join costs that writes its seat, beside one that finds it."""
+    """What a join costs that writes its participant, beside one that finds it."""
     by_name = {(row.call, row.over): row for row in rows}
     found = [
         f"{over} {ratios(by_name[AGAIN, over], by_name[_FLOOR]).median:.2f} without and "
@@ -119,7 +119,9 @@ def with_the_write(rows: Sequence[Row]) -> str:
         for over in (OVER_GRPC, OVER_NATIVE, OVER_HTTP)
         if (AGAIN, over) in by_name and (FIRST, over) in by_name
     ]
-    return f"The first join of a person writes their seat. JoinStream ÷ floor: {'; '.join(found)}." if found else ""
+    return (
+        f"The first join of a user writes their participant. JoinStream ÷ floor: {'; '.join(found)}." if found else ""
+    )
 
 
 def memory(rows: Sequence[Row]) -> str:

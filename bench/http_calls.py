@@ -8,7 +8,7 @@ import orjson
 from bench import http1, population
 from bench.calls import MINUTES, MOTIVATION, TITLE
 from bench.load import Call
-from bench.population import STREAMS, VIEWERS, person_id, stream_id, token
+from bench.population import STREAMS, VIEWERS, stream_id, token, user_id
 
 _REST = "/api/v1/live-stream"
 
@@ -30,7 +30,7 @@ def join_as_host() -> Iterator[Call]:
     return cycle(_join(n, n, path="join-as-creator", role="host") for n in range(STREAMS))
 
 
-def _join(person: int, stream: int, *, path: str = "join", role: str = "audience", token_version: str = "007") -> Call:
+def _join(user: int, stream: int, *, path: str = "join", role: str = "audience", token_version: str = "007") -> Call:
     body = orjson.dumps({"liveStreamId": stream_id(stream), "deviceType": "iOS", "country": "TR"})
 
     def good(reply: bytes) -> bool:
@@ -40,20 +40,20 @@ def _join(person: int, stream: int, *, path: str = "join", role: str = "audience
             seen["id"] == stream_id(stream)
             and seen["status"] == "active"
             and seen["role"] == role == data["agora"]["role"]
-            and seen["creator"]["_id"] == person_id(stream)
-            and _credentials_are_right(data, person, stream, token_version)
+            and seen["creator"]["_id"] == user_id(stream)
+            and _credentials_are_right(data, user, stream, token_version)
         )
 
-    return Call(http1.request("POST", f"{_REST}/{path}", body, token(person)), good)
+    return Call(http1.request("POST", f"{_REST}/{path}", body, token(user)), good)
 
 
-def _credentials_are_right(data: Any, person: int, stream: int, token_version: str = "007") -> bool:
+def _credentials_are_right(data: Any, user: int, stream: int, token_version: str = "007") -> bool:
     return bool(
         data["agora"]["channelName"] == population.channel(stream)
         and data["agora"]["uid"] > 0
         and data["agora"]["token"].startswith(token_version)
         and data["rtm"]["token"].startswith(token_version)
-        and data["rtm"]["userId"] == person_id(person)
+        and data["rtm"]["userId"] == user_id(user)
     )
 
 
@@ -65,42 +65,42 @@ def renew_seated() -> Iterator[Call]:
     return cycle(_renew(STREAMS + n, n % STREAMS) for n in range(VIEWERS))
 
 
-def _renew(person: int, stream: int) -> Call:
+def _renew(user: int, stream: int) -> Call:
     def good(reply: bytes) -> bool:
-        return _credentials_are_right(orjson.loads(reply)["data"], person, stream)
+        return _credentials_are_right(orjson.loads(reply)["data"], user, stream)
 
-    return Call(http1.request("POST", f"{_REST}/{stream_id(stream)}/tokens", b"{}", token(person)), good)
+    return Call(http1.request("POST", f"{_REST}/{stream_id(stream)}/tokens", b"{}", token(user)), good)
 
 
 def get() -> Iterator[Call]:
     return cycle(_get(STREAMS + n, n % STREAMS) for n in range(VIEWERS))
 
 
-def _get(person: int, stream: int) -> Call:
+def _get(user: int, stream: int) -> Call:
     def good(reply: bytes) -> bool:
         data = orjson.loads(reply)["data"]
-        return bool(data["id"] == stream_id(stream) and data["creator"]["_id"] == person_id(stream))
+        return bool(data["id"] == stream_id(stream) and data["creator"]["_id"] == user_id(stream))
 
-    return Call(http1.request("GET", f"{_REST}/{stream_id(stream)}", b"", token(person)), good)
+    return Call(http1.request("GET", f"{_REST}/{stream_id(stream)}", b"", token(user)), good)
 
 
 def create() -> Iterator[Call]:
     return cycle(_create(n) for n in range(STREAMS))
 
 
-def _create(person: int) -> Call:
-    asked = {"title": f"{TITLE} {person}", "interest": "music", "durationGoal": MINUTES, "motivation": MOTIVATION}
+def _create(user: int) -> Call:
+    asked = {"title": f"{TITLE} {user}", "interest": "music", "durationGoal": MINUTES, "motivation": MOTIVATION}
 
     def good(reply: bytes) -> bool:
         data = orjson.loads(reply)["data"]
         return bool(
             data["title"] == asked["title"]
             and data["status"] == "preparing"
-            and data["creator"]["_id"] == person_id(person)
+            and data["creator"]["_id"] == user_id(user)
             and len(data["id"]) == 24
         )
 
-    return Call(http1.request("POST", f"{_REST}/create", orjson.dumps(asked), token(person)), good)
+    return Call(http1.request("POST", f"{_REST}/create", orjson.dumps(asked), token(user)), good)
 
 
 def anonymous() -> Iterator[Call]:

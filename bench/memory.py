@@ -63,7 +63,7 @@ class Memory:
         self._counts: Counter[str] = Counter()
         self._collections: dict[str, dict[Any, RawBSONDocument]] = {
             "streams": _stored(population.stream_document, population.STREAMS),
-            "users": _stored(population.user_document, population.PEOPLE),
+            "users": _stored(population.user_document, population.USERS),
         }
         self._commands: Mapping[str, Callable[[Document], Document]] = {
             **dict.fromkeys(("hello", "ismaster"), lambda _: self._hello),

@@ -1,8 +1,8 @@
-"""Who and what exists during a run: people, their tokens, and streams, each computed from its number.
+"""Who and what exists during a run: users, their tokens, and streams, each computed from its number.
 
 The database stub and the load know the same population without talking to each other. Streams 0 to STREAMS - 1 are
-live, free and solo; number `n` belongs to person `n`. The next VIEWERS people watch again and again, so that the
-service knows their tokens and seats; the NEWCOMERS after them are each seen for the first time.
+live, free and solo; number `n` belongs to user `n`. The next VIEWERS users watch again and again, so that the
+service knows their tokens and participants; the NEWCOMERS after them are each seen for the first time.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -12,19 +12,20 @@ from pathlib import Path
 from bson import ObjectId
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from livestream.v1.people_service_pb2 import PersonProfile
 from livestream.v1.user_pb2 import Media, UserSummary
+from livestream.v1.user_service_pb2 import UserProfile
 from livestream_server.auth.minting import mint
 from livestream_server.mongo.client import Document
-from livestream_server.people.store import Person
-from livestream_server.people.store import _document as person_document
-from livestream_server.streams.model import Broadcaster, Role, Status, Stream, StreamType
+from livestream_server.streams.model import Broadcaster, Stream
 from livestream_server.streams.store import to_document
+from livestream_server.users.store import User
+from livestream_server.users.store import _to_document as encode_user
+from livestream_server.vocabulary import Role, Status, StreamType
 
 STREAMS = 1_000
 VIEWERS = 1_000
 NEWCOMERS = 20_000
-PEOPLE = STREAMS + VIEWERS + NEWCOMERS
+USERS = STREAMS + VIEWERS + NEWCOMERS
 
 DATABASE = "bench"
 JWT_SECRET = "a-secret-of-the-benchmark-which-is-long-enough"
@@ -61,7 +62,7 @@ def environment(mongo_uri: str, media: Path) -> dict[str, str]:
     }
 
 
-def person_id(number: int) -> str:
+def user_id(number: int) -> str:
     return f"6774fe20{number:016x}"
 
 
@@ -70,20 +71,20 @@ def stream_id(number: int) -> str:
 
 
 @cache
-def token(person: int) -> str:
-    """One JWT per person, as long as a real one: the service sees it again when the person comes back."""
-    return mint(JWT_SECRET, person_id(person), issuer=ISSUER, audience=AUDIENCE)
+def token(user: int) -> str:
+    """One JWT per user, as long as a real one: the service sees it again when the user comes back."""
+    return mint(JWT_SECRET, user_id(user), issuer=ISSUER, audience=AUDIENCE)
 
 
 def stream_document(number: int) -> Document:
-    """A live stream as the streams room stores it, its host inside."""
+    """A live stream as the package `streams` stores it, its host inside."""
     stream = Stream(
         id=stream_id(number),
         title=f"Evening guitar {number}",
         type=StreamType.SOLO,
         channel_name=channel(number),
         rtm_channel=f"{number:048x}",
-        broadcasters=(Broadcaster(person_id(number), Role.HOST, 1_000_000 + number, NOW),),
+        broadcasters=(Broadcaster(user_id(number), Role.HOST, 1_000_000 + number, NOW),),
         thumbnail=None,
         status=Status.ACTIVE,
         price=None,
@@ -106,26 +107,26 @@ def channel(number: int) -> str:
 
 
 def user_document(number: int) -> Document:
-    """A person as the people room stores them."""
-    document = person_document(Person(card(number), PersonProfile()))
-    return {"_id": ObjectId(person_id(number)), **document, "schema": 1, "updated_at": _LONG_AGO}
+    """A user as the package `users` stores them."""
+    document = encode_user(User(summary(number), UserProfile()))
+    return {"_id": ObjectId(user_id(number)), **document, "schema": 1, "updated_at": _LONG_AGO}
 
 
-def card(number: int) -> UserSummary:
-    """A person with a portrait in two sizes."""
-    picture = f"https://media.example.com/portraits/{number:032x}"
+def summary(number: int) -> UserSummary:
+    """A user with a portrait in two sizes."""
+    image = f"https://media.example.com/portraits/{number:032x}"
     at = Timestamp()
     at.FromDatetime(_LONG_AGO)
     return UserSummary(
-        id=person_id(number),
-        username=f"person{number}",
+        id=user_id(number),
+        username=f"user{number}",
         name="Ayşe",
         surname="Demir",
         profile_photo=Media(
             id=f"6774fe22{number:016x}",
-            url=f"{picture}.webp",
+            url=f"{image}.webp",
             type="image",
-            variants={"40": f"{picture}-40.webp", "76": f"{picture}-76.webp"},
+            variants={"40": f"{image}-40.webp", "76": f"{image}-76.webp"},
             created_at=at,
             updated_at=at,
         ),

@@ -13,11 +13,11 @@ NEW_PAGE = f"# Speed\n\n{BEGIN}\n{END}\n"
 
 
 def write(on_stub: Sequence[Row], on_embedded: Sequence[Row], how: str, docs: Path = DOCS) -> None:
-    """Put a run into the page and its picture beside it. `how` says how long it was."""
+    """Put a run into the page and its chart beside it. `how` says how long it was."""
     page = docs / "speed.md"
     before = page.read_text(encoding="utf-8") if page.exists() else NEW_PAGE
     page.write_text(replaced(before, _measured(on_stub, on_embedded, how)), encoding="utf-8")
-    (docs / "speed.svg").write_text(svg.picture(on_stub), encoding="utf-8")
+    (docs / "speed.svg").write_text(svg.image(on_stub), encoding="utf-8")
 
 
 def replaced(page: str, measured: str) -> str:

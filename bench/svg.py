@@ -1,4 +1,4 @@
-"""A picture of the rows: horizontal bars of ratios to the floor, with their spread, for light and dark pages."""
+"""An image of the rows: horizontal bars of ratios to the floor, with their spread, for light and dark pages."""
 
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -36,7 +36,7 @@ _CLASSES = {
 }
 
 
-def picture(rows: Sequence[Row]) -> str:
+def image(rows: Sequence[Row]) -> str:
     """The rows beside each other that answer the same call. What the gateway refuses by itself is left out."""
     floor = next(row for row in rows if row.call == FLOOR.call)
     shown = [(row, ratios(row, floor)) for row in rows if row is not floor and row.call != REFUSED]

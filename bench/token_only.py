@@ -1,4 +1,4 @@
-"""The service's whole way of a call without a database: RenewTokens whose streams and seats come from memory.
+"""The service's whole way of a call without a database: RenewTokens whose streams and participants come from memory.
 
 Authentication, limits, log, metrics, rules, Agora tokens and both listeners are the real ones, put together as
 `livestream_server.app` and `livestream_run.serve` do. `python -m bench.token_only GRPC_PORT HTTP_PORT` reads the
@@ -15,7 +15,6 @@ from typing import Any, cast
 import uvloop
 from bench import population
 
-from livestream.v1.live_stream_service_pb2_grpc import add_LiveStreamServiceServicer_to_server
 from livestream.v1.user_pb2 import UserSummary
 from livestream_gateway.app import create_app
 from livestream_gateway.guard import Guard
@@ -25,18 +24,19 @@ from livestream_gateway.settings import GatewaySettings
 from livestream_run import logs
 from livestream_server.auth.jwt import Authenticator
 from livestream_server.mongo import failures
+from livestream_server.participants.store import Viewer
 from livestream_server.settings import Settings
 from livestream_server.streams.admission import Admission
-from livestream_server.streams.deadlines import Limits
-from livestream_server.streams.model import Chair, Role, Stream
-from livestream_server.streams.seats import Occupant
-from livestream_server.streams.service import LiveStreamRoom
+from livestream_server.streams.expiry import Limits
+from livestream_server.streams.model import Participant, Stream
+from livestream_server.streams.service import LiveStreamServicer
 from livestream_server.streams.store import from_document
-from livestream_server.tokens.agora import token_issuer
+from livestream_server.tokens.agora import create_token_issuer
 from livestream_server.transport import limits as caller_limits
 from livestream_server.transport.pipeline import Guards, Registry
 from livestream_server.transport.server import GrpcServer
 from livestream_server.transport.values import utc_now
+from livestream_server.vocabulary import Role
 
 DAY = timedelta(days=1)
 
@@ -52,32 +52,32 @@ class Streams:
         return self._streams[stream_id]
 
 
-class People:
+class Users:
     """Its hosts and viewers."""
 
     def __init__(self) -> None:
-        people = range(population.STREAMS + population.VIEWERS)
-        self._cards = {population.person_id(n): population.card(n) for n in people}
+        users = range(population.STREAMS + population.VIEWERS)
+        self._summaries = {population.user_id(n): population.summary(n) for n in users}
 
-    async def cards_for(self, caller: str, others: Collection[str]) -> Mapping[str, UserSummary]:
-        return {each: self._cards[each] for each in (caller, *others)}
+    async def find_summaries_for(self, caller: str, others: Collection[str]) -> Mapping[str, UserSummary]:
+        return {each: self._summaries[each] for each in (caller, *others)}
 
     async def require_registered(self, user_id: str) -> None:
-        await self.cards_for(user_id, [])
+        await self.find_summaries_for(user_id, [])
 
 
-class Seats:
-    """A seat for everyone, everywhere."""
+class Participants:
+    """A participant for everyone, everywhere."""
 
-    async def take(self, stream: Stream, who: Occupant, now: datetime) -> Chair:
-        return await self.keep(stream, who.user, now)
+    async def admit(self, stream: Stream, who: Viewer, now: datetime) -> Participant:
+        return await self.renew(stream, who.user, now)
 
-    async def keep(self, _stream: Stream, user: str, _now: datetime) -> Chair:
-        return Chair(Role.AUDIENCE, int(user[-8:], 16) + 1)
+    async def renew(self, _stream: Stream, user: str, _now: datetime) -> Participant:
+        return Participant(Role.AUDIENCE, int(user[-8:], 16) + 1)
 
 
-class Pictures:
-    """The default picture."""
+class Images:
+    """The default image."""
 
     def url(self, _key: str | None) -> str:
         return "https://media.example.com/thumbnails/default.webp"
@@ -107,7 +107,7 @@ async def registry(settings: Settings) -> Registry:
     wrapped = Registry(
         Guards(
             authenticate=auth.authenticate,
-            explain=failures.as_service_error,
+            explain=failures.to_service_error,
             database_deadline=failures.deadline,
             max_in_flight=settings.max_in_flight,
             max_deadline=settings.max_deadline_seconds,
@@ -117,18 +117,18 @@ async def registry(settings: Settings) -> Registry:
         )
     )
     nothing = cast("Any", None)  # what a free stream without bans never asks
-    streams, people = cast("Any", Streams()), cast("Any", People())
-    room = LiveStreamRoom(
+    streams, users = cast("Any", Streams()), cast("Any", Users())
+    servicer = LiveStreamServicer(
         streams=streams,
-        seats=cast("Any", Seats()),
-        people=people,
-        admission=Admission(streams, people, nothing, nothing),
-        thumbnails=cast("Any", Pictures()),
-        tokens=token_issuer(settings.agora),
+        participants=cast("Any", Participants()),
+        users=users,
+        admission=Admission(streams, users, nothing, nothing),
+        thumbnails=cast("Any", Images()),
+        tokens=create_token_issuer(settings.agora),
         limits=Limits(DAY, DAY, DAY, DAY, DAY),
         clock=utc_now,
     )
-    add_LiveStreamServiceServicer_to_server(room, cast("Any", wrapped))
+    wrapped.add("livestream.v1.LiveStreamService", servicer)
     return wrapped
 
 

@@ -11,40 +11,40 @@ from typing import Any
 
 from livestream_agora import access_token2
 from livestream_gateway import exchange
-from livestream_gateway.dialect import render
+from livestream_gateway.transcoding import render
 from livestream_run import __main__ as program
 from livestream_run import logs, memory
 from livestream_server.auth import verified
-from livestream_server.mongo.together import Together
-from livestream_server.people.store import People
-from livestream_server.streams import store, view
+from livestream_server.mongo.batcher import Batcher
+from livestream_server.streams import presenter, store
 from livestream_server.tokens import agora
 from livestream_server.transport import call
+from livestream_server.users.store import Users
 
 
 def _shared_commands() -> None:
-    async def ask(self: Together[Any, Any], item: Any) -> Any:
+    async def load(self: Batcher[Any, Any], item: Any) -> Any:
         (answer,) = await self._command([item])
         return answer
 
-    Together.ask = ask  # type: ignore[method-assign]
+    Batcher.load = load  # type: ignore[method-assign]
 
 
 def _unchanged_streams() -> None:
-    store.REMEMBERED = view.REMEMBERED = 0
+    store.CACHED_STREAMS = presenter.CACHED_STREAMS = 0
 
 
 def _remembered_json() -> None:
-    render._REMEMBERED = 0
+    render._CACHE_SIZE = 0
 
 
-def _remembered_people() -> None:
-    whole = People.__init__
+def _remembered_users() -> None:
+    whole = Users.__init__
 
-    def forgetting(self: People, database: Any, **_: Any) -> None:
+    def forgetting(self: Users, database: Any, **_: Any) -> None:
         whole(self, database, cache_seconds=0)
 
-    People.__init__ = forgetting  # type: ignore[method-assign, assignment]
+    Users.__init__ = forgetting  # type: ignore[method-assign, assignment]
 
 
 def _verified_tokens() -> None:
@@ -73,7 +73,7 @@ PIECES: Mapping[str, Callable[[], None]] = {
     "shared commands": _shared_commands,
     "unchanged streams": _unchanged_streams,
     "remembered JSON": _remembered_json,
-    "remembered people": _remembered_people,
+    "remembered users": _remembered_users,
     "verified tokens": _verified_tokens,
     "stored tokens": _stored_tokens,
     "lines together": _lines_together,

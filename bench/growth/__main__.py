@@ -1,4 +1,4 @@
-"""How the service grows with streams, people in one stream, watchers and workers: docs/growth.md and its picture."""
+"""How the service grows with streams, users in one stream, watchers and workers: docs/growth.md and its chart."""
 
 import argparse
 import logging
@@ -33,7 +33,7 @@ def main() -> int:
         print(failure, file=sys.stderr)
         return 1
     (options.to / "growth.md").write_text(page.page(results), encoding="utf-8")
-    (options.to / "growth.svg").write_text(page.picture(results), encoding="utf-8")
+    (options.to / "growth.svg").write_text(page.image(results), encoding="utf-8")
     return 0
 
 
@@ -43,11 +43,11 @@ def _measured(place: Place) -> page.Results:
     survey = queries.surveyed()
     watched = watchers.of_watchers(place, _told)
     worked = workers.of_workers(place, _told)
-    of_streams, of_seats = sizes.of_streams(place, _told), sizes.of_seats(place, _told)
+    of_streams, of_participants = sizes.of_streams(place, _told), sizes.of_participants(place, _told)
     statistics = sizes.statistics(place)
     on_embedded, examined = embedded.on_embedded(place, _told)
     _told("")
-    return page.Results(where, of_streams, of_seats, statistics, watched, worked, on_embedded, examined, survey)
+    return page.Results(where, of_streams, of_participants, statistics, watched, worked, on_embedded, examined, survey)
 
 
 def _told(what: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from bench import http2
 from bench.growth.stub import VIEWERS_FROM
 from bench.load import Call
-from bench.population import person_id, stream_id, token
+from bench.population import stream_id, token, user_id
 from google.protobuf.message import Message
 
 from livestream.v1 import audience_service_pb2 as audience
@@ -17,16 +17,16 @@ from livestream.v1 import moderation_service_pb2 as moderation
 from livestream.v1.live_stream_pb2 import ROLE_AUDIENCE
 
 VIEWERS = 1_000
-"""People who come again and again, whom the service knows."""
+"""Users who come again and again, whom the service knows."""
 NEWCOMERS_FROM = 20_000_000
 """The number of the first of those who come once."""
 STRIDE = 7_919
 """From one stream to the next; a prime, so that calls go through all of them."""
 
 
-def unary(method: str, message: Message, person: int, reply: Any, good: Callable[[Any], bool]) -> Call:
-    """One call of `person`; `good` is asked of the parsed reply."""
-    wire = http2.request(patient_headers(method, 30), message.SerializeToString(), token(person))
+def unary(method: str, message: Message, user: int, reply: Any, good: Callable[[Any], bool]) -> Call:
+    """One call of `user`; `good` is asked of the parsed reply."""
+    wire = http2.request(patient_headers(method, 30), message.SerializeToString(), token(user))
     return Call(wire, lambda body: good(reply.FromString(body)))
 
 
@@ -47,7 +47,7 @@ def spread(viewer: int, live: int) -> int:
 
 
 def join_first(live: int) -> Iterator[Call]:
-    """People who come for the first time, each to another of `live` streams."""
+    """Users who come for the first time, each to another of `live` streams."""
     return (_join(NEWCOMERS_FROM + n, n * STRIDE % live) for n in count())
 
 
@@ -57,11 +57,11 @@ def join_crowd_again(stream: int) -> Iterator[Call]:
 
 
 def join_crowd_first(stream: int) -> Iterator[Call]:
-    """People who come for the first time, all to one stream."""
+    """Users who come for the first time, all to one stream."""
     return (_join(NEWCOMERS_FROM + n, stream) for n in count())
 
 
-def _join(person: int, stream: int) -> Call:
+def _join(user: int, stream: int) -> Call:
     message = streams.JoinStreamRequest(
         live_stream_id=stream_id(stream), role=ROLE_AUDIENCE, device_type="iOS", country="TR"
     )
@@ -69,13 +69,13 @@ def _join(person: int, stream: int) -> Call:
     def good(reply: Any) -> bool:
         return bool(
             reply.live_stream.id == stream_id(stream)
-            and reply.live_stream.creator.id == person_id(stream)
+            and reply.live_stream.creator.id == user_id(stream)
             and reply.agora.uid
             and reply.agora.token.startswith("007")
-            and reply.rtm.user_id == person_id(person)
+            and reply.rtm.user_id == user_id(user)
         )
 
-    return unary("/livestream.v1.LiveStreamService/JoinStream", message, person, streams.JoinStreamResponse, good)
+    return unary("/livestream.v1.LiveStreamService/JoinStream", message, user, streams.JoinStreamResponse, good)
 
 
 def get(live: int) -> Iterator[Call]:
@@ -88,11 +88,11 @@ def get_some(live: int) -> Iterator[Call]:
     return cycle([_get(VIEWERS_FROM + n, spread(n, live)) for n in range(VIEWERS)])
 
 
-def _get(person: int, stream: int) -> Call:
+def _get(user: int, stream: int) -> Call:
     method = "/livestream.v1.LiveStreamService/GetStream"
     message = streams.GetStreamRequest(live_stream_id=stream_id(stream))
     return unary(
-        method, message, person, streams.GetStreamResponse, lambda reply: reply.live_stream.id == stream_id(stream)
+        method, message, user, streams.GetStreamResponse, lambda reply: reply.live_stream.id == stream_id(stream)
     )
 
 
@@ -124,24 +124,24 @@ def live_now(live: int) -> Iterator[Call]:
     return _by_viewers(method, message, feed.ListStreamsLiveNowResponse, good)
 
 
-def viewers(stream: int, seats: int, search: str = "") -> Iterator[Call]:
+def viewers(stream: int, participants: int, search: str = "") -> Iterator[Call]:
     """The first page of those who watch."""
     method = "/livestream.v1.AudienceService/ListViewers"
     message = audience.ListViewersRequest(live_stream_id=stream_id(stream), search=search)
-    shown = min(20, seats // 100 if search else seats)
+    shown = min(20, participants // 100 if search else participants)
 
     def good(reply: Any) -> bool:
-        return len(reply.list) == shown and reply.participant_audience_total == seats
+        return len(reply.list) == shown and reply.participant_audience_total == participants
 
     return _by_viewers(method, message, audience.ListViewersResponse, good)
 
 
-def statistics(stream: int, seats: int) -> Iterator[Call]:
+def statistics(stream: int, participants: int) -> Iterator[Call]:
     """How a stream was watched."""
     method = "/livestream.v1.AudienceService/GetStreamStatistics"
     message = audience.GetStreamStatisticsRequest(live_stream_id=stream_id(stream))
     return _by_viewers(
-        method, message, audience.GetStreamStatisticsResponse, lambda reply: reply.total_viewers == seats
+        method, message, audience.GetStreamStatisticsResponse, lambda reply: reply.total_viewers == participants
     )
 
 
@@ -155,19 +155,19 @@ def leave(stream: int) -> Iterator[Call]:
 
 
 def ban(stream: int) -> Iterator[Call]:
-    """One person after the other is shut out by the host."""
+    """One user after the other is shut out by the host."""
     return (_ban(stream, NEWCOMERS_FROM + n) for n in count())
 
 
-def _ban(stream: int, person: int) -> Call:
+def _ban(stream: int, user: int) -> Call:
     method = "/livestream.v1.ModerationService/CreateBan"
-    message = moderation.CreateBanRequest(live_stream_id=stream_id(stream), target_user_id=person_id(person))
+    message = moderation.CreateBanRequest(live_stream_id=stream_id(stream), target_user_id=user_id(user))
     return unary(
         method,
         message,
         stream,
         moderation.CreateBanResponse,
-        lambda reply: reply.ban.target_user_id == person_id(person),
+        lambda reply: reply.ban.target_user_id == user_id(user),
     )
 
 

@@ -63,8 +63,8 @@ def _fill(mongo_uri: str, size: int) -> None:
             database["streams"].insert_many([population.stream_document(each) for each in numbers], ordered=False)
         hosts = [asking.spread(n, size) for n in range(asking.VIEWERS)]
         viewers = range(VIEWERS_FROM, VIEWERS_FROM + asking.VIEWERS)
-        people = {*hosts, *viewers, *range(size - 30, size)}
-        database["users"].insert_many([population.user_document(each) for each in sorted(people)])
+        users = {*hosts, *viewers, *range(size - 30, size)}
+        database["users"].insert_many([population.user_document(each) for each in sorted(users)])
 
 
 def _examined(mongo_uri: str, sizes: Sequence[int]) -> list[Examined]:
@@ -72,9 +72,7 @@ def _examined(mongo_uri: str, sizes: Sequence[int]) -> list[Examined]:
     questions: dict[str, Document] = {
         "the stream of an id": {"filter": {"_id": stream["_id"]}},
         "the stream of a channel": {"filter": {"channel_name": stream["channel_name"]}},
-        "the active stream of a creator": {
-            "filter": {"creator": ObjectId(population.person_id(7)), "status": "active"}
-        },
+        "the active stream of a creator": {"filter": {"creator": ObjectId(population.user_id(7)), "status": "active"}},
         "streams that are due": {"filter": {"due_at": {"$lte": population.stream_document(0)["created_at"]}}},
         "the streams of a broadcaster": {"filter": {"broadcasters.user": stream["creator"], "deleted_at": None}},
         "the newest 20": {

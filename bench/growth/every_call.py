@@ -26,8 +26,8 @@ from livestream.v1 import feed_service_pb2 as feed
 from livestream.v1 import live_stream_service_pb2 as streams
 from livestream.v1 import moderation_service_pb2 as moderation
 from livestream.v1 import notification_service_pb2 as notification
-from livestream.v1 import people_service_pb2 as people
 from livestream.v1 import reminder_service_pb2 as reminder
+from livestream.v1 import user_service_pb2 as users
 from livestream.v1 import watch_service_pb2 as watch
 from livestream.v1.live_stream_pb2 import (
     LIVE_STREAM_STATUS_ENDED,
@@ -45,12 +45,12 @@ from livestream_server.mongo.client import CommandListener
 from livestream_server.settings import AgoraSettings, JwtSettings, MediaSettings, MongoSettings, Settings
 from livestream_server.transport.server import GrpcServer
 
-SERVICES = (streams, people, access, audience, feed, moderation, notification, reminder, watch)
+SERVICES = (streams, users, access, audience, feed, moderation, notification, reminder, watch)
 NOTIFICATION_SECRET = "a-secret-from-the-console"
-SCOPES = "people:write access:write reminders:read"
+SCOPES = "users:write access:write reminders:claim"
 WAIT_SECONDS = 15.0
 OVER = {LIVE_STREAM_STATUS_ENDED, LIVE_STREAM_STATUS_EXPIRED}
-HOST, GUEST, VIEWER, RIVAL, LATE = (population.person_id(n) for n in range(5))
+HOST, GUEST, VIEWER, RIVAL, LATE = (population.user_id(n) for n in range(5))
 _JOINED, _LEFT = {ROLE_HOST: 103, ROLE_AUDIENCE: 105}, {ROLE_HOST: 104, ROLE_AUDIENCE: 106}
 
 
@@ -84,7 +84,7 @@ class Life:
         ask = self.channel.unary_stream(method, request_serializer=_bytes, response_deserializer=answer)
         answers = ask(request, metadata=_metadata(VIEWER), timeout=WAIT_SECONDS)
         await answers.read()
-        await asyncio.sleep(2.5)  # two looks at the levels, and the bell is heard
+        await asyncio.sleep(2.5)  # two looks at the levels, and the notifier is heard
         answers.cancel()
 
     async def until(self, request: Message, true: Callable[[Any], bool], who: str = HOST) -> None:
@@ -132,7 +132,7 @@ async def living(
     settings = Settings(
         sweep_seconds=0.3,
         drain_seconds=0.0,
-        people_cache_seconds=0.0,
+        user_cache_seconds=0.0,
         mongo=MongoSettings(uri=SecretStr(mongo_uri), database=database),
         agora=AgoraSettings(
             app_id=population.APP_ID,
@@ -163,7 +163,7 @@ async def living(
 
 async def live(life: Life) -> None:
     """Everything once."""
-    await _people(life)
+    await _users(life)
     stream = await _streams(life)
     await _paid(life)
     await _moderation(life, stream)
@@ -173,11 +173,11 @@ async def live(life: Life) -> None:
     await _times(life)
 
 
-async def _people(life: Life) -> None:
+async def _users(life: Life) -> None:
     for number in range(5):
         for updated in (2, 1):  # the second is older
-            card = UserSummary(id=population.person_id(number), username=f"person{number}", name="Ada", surname="Demir")
-            request = people.PutPersonRequest(person=card, updated_at=Timestamp(seconds=updated))
+            summary = UserSummary(id=population.user_id(number), username=f"user{number}", name="Ada", surname="Demir")
+            request = users.PutUserRequest(user=summary, updated_at=Timestamp(seconds=updated))
             request.profile.interests.append("music")
             await life.call(request)
 
@@ -238,7 +238,7 @@ async def _moderation(life: Life, stream: str) -> None:
         moderation.ListBansRequest(),
         moderation.ListBansRequest(live_stream_id=stream),
         moderation.ListBansRequest(target_user_id=LATE),
-        moderation.ListBansRequest(banned_user="person4"),
+        moderation.ListBansRequest(banned_user="user4"),
         moderation.ListBansRequest(action_type=moderation.BAN_ACTION_TYPE_BLOCK),
         moderation.ListBansRequest(start_time=since),
         moderation.ListBansRequest(live_stream_id=stream, target_user_id=LATE, start_time=since),
@@ -339,10 +339,10 @@ async def _reminders(life: Life) -> None:
     await life.call(streams.CancelStreamRequest(live_stream_id=cancelled))
     life.jump(timedelta(hours=1, minutes=51))
     for _ in range(2):
-        await life.call(reminder.DueRemindersRequest(request_id="key"), LATE)
+        await life.call(reminder.ClaimDueRemindersRequest(request_id="key"), LATE)
     await _join(life, ended, HOST, ROLE_HOST)
     for _ in range(3):  # the last finds a stream that has none left
-        await life.call(reminder.DueRemindersRequest(), LATE)
+        await life.call(reminder.ClaimDueRemindersRequest(), LATE)
 
 
 async def _times(life: Life) -> None:

@@ -18,7 +18,7 @@ class Results:
 
     setting: str
     streams: Sequence[Figure]
-    seats: Sequence[Figure]
+    participants: Sequence[Figure]
     statistics: Sequence[Figure]
     watched: Sequence[Watched]
     worked: Sequence[Worked]
@@ -27,15 +27,15 @@ class Results:
     survey: queries.Survey
 
 
-def picture(results: Results) -> str:
+def image(results: Results) -> str:
     """Ratios to the smallest size."""
-    seats = [*results.seats, *results.statistics]
+    participants = [*results.participants, *results.statistics]
     panels = [
         Panel("CPU per call, by streams", _lines(results.streams, Figure.cpu_of)),
-        Panel("CPU per call, by people in one stream", _lines(seats, Figure.cpu_of)),
+        Panel("CPU per call, by users in one stream", _lines(participants, Figure.cpu_of)),
         Panel("By watchers of one stream", _watcher_lines([each for each in results.watched if each.streams == 1])),
         Panel("p99, by streams", _lines(results.streams, Figure.p99_of)),
-        Panel("p99, by people in one stream", _lines(seats, Figure.p99_of)),
+        Panel("p99, by users in one stream", _lines(participants, Figure.p99_of)),
         Panel("By workers", _worker_lines(results.worked)),
     ]
     return chart.drawn("Growth: in parts of the smallest size; the dashed line is flat", panels)
@@ -100,7 +100,7 @@ def page(results: Results) -> str:
                 "# Growth",
                 _OPENING,
                 f"```\n{results.setting}\n```",
-                "![Ratios to the smallest size, by streams, people in one stream, watchers and workers](growth.svg)",
+                "![Ratios to the smallest size, by streams, users in one stream, watchers and workers](growth.svg)",
                 "## Streams",
                 _STREAMS,
                 _figures(results.streams, "streams"),
@@ -108,9 +108,9 @@ def page(results: Results) -> str:
                 _figures(results.on_embedded, "streams"),
                 _EXAMINED,
                 _examined(results.examined),
-                "## People in one stream",
-                _SEATS,
-                _figures(results.seats, "people"),
+                "## Users in one stream",
+                _PARTICIPANTS,
+                _figures(results.participants, "users"),
                 _statistics(results.statistics),
                 "## Watchers",
                 _WATCHERS,
@@ -164,7 +164,7 @@ def _statistics(figures: Sequence[Figure]) -> str:
     rows = [
         (f"{each.size:,}", f"{median(each.cpu) / 1000:,.0f}", f"{median(each.cpu) / each.size:.1f}") for each in figures
     ]
-    return _table(("GetStreamStatistics: people", "CPU ms/call", "µs per person"), rows)
+    return _table(("GetStreamStatistics: users", "CPU ms/call", "µs per user"), rows)
 
 
 def _watched(watched: Sequence[Watched]) -> str:
@@ -218,7 +218,7 @@ def _worked(worked: Sequence[Worked]) -> str:
 
 
 _OPENING = """What the service takes of CPU, memory, time and database commands, against how much there is of what:
-streams, people in one stream, watchers, workers. `make growth` measures it and writes this page and its picture.
+streams, users in one stream, watchers, workers. `make growth` measures it and writes this page and its chart.
 
 A stub that speaks MongoDB's protocol and computes each document when it is asked for stands in for the database,
 except where another is named. Its answers take as long among a million streams as among a thousand, so what grows
@@ -231,29 +231,30 @@ over the rounds, and compares with the smallest size. Believe ratios, and nothin
 shared."""
 
 _STREAMS = """Flat. `JoinStream, again` goes to a thousand streams that are spread over all of them; the calls to
-*any* stream go on to another one each time. Where there are more creators than a process remembers people (20,000),
-such a call reads one person more: a step, not a slope, which shows in the reads, and in the memory of those people.
+*any* stream go on to another one each time. Where there are more creators than a process remembers users (20,000),
+such a call reads one user more: a step, not a slope, which shows in the reads, and in the memory of those users.
 Announcing a stream is one write, listing one or two reads; the database counts the active streams for pages by
 number."""
 
 _EXAMINED = """What that database says that it examines. All but the last come from an index, whatever there is; for
 the last it sorts all matches, where MongoDB reads 20 entries of the index `newest` in their order:"""
 
-_SEATS = """Joining, leaving, listing a page and banning take as long among a hundred thousand as among a thousand,
+_PARTICIPANTS = """Joining, leaving, listing a page and banning take as long among a hundred thousand as among
+a thousand,
 as far as our own CPU, memory and commands go. The database has more to do for a page of viewers: it reads the page
 itself in the order of the index `viewers_in_order`, but it counts all who are present, in the index
 `present_in_stream` alone, because the contract promises the number, and a search looks at each of their names. The
 same count is made once a second per process, for all streams together that are watched in it.
 
 Statistics grow with everyone who was ever in the stream: who was there, when and for how long is derived from each
-person's visits and Agora's events, and so nothing can be counted wrong for good. They are read 500 at a time, and
-other calls are answered in between. At this slope a stream that some 300,000 people have seen is not told within
+user's visits and Agora's events, and so nothing can be counted wrong for good. They are read 500 at a time, and
+other calls are answered in between. At this slope a stream that some 300,000 users have seen is not told within
 the ten seconds of the call."""
 
 _WATCHERS = f"""Memory grows with each open watch, and telling a change takes the same for each of them. What the
 database is asked does not depend on how many watch a stream: one count per second for all watched streams together,
 one ping, one change stream. It depends on how many streams are watched: each is read every 15 seconds, though
-nothing rings. Idle CPU has a heartbeat to each watcher every {watchers.HEARTBEAT_SECONDS:.0f} seconds in it (15
+nothing notifies. Idle CPU has a heartbeat to each watcher every {watchers.HEARTBEAT_SECONDS:.0f} seconds in it (15
 unless set otherwise). Each change of one stream goes to all its watchers; of a stream each, every stream changed
 once, and each change has a read of its own behind it. Joins: 8 at a time, beside the watchers. These are single
 measurements, one after the other, so the times of joins tell of the machine as well."""

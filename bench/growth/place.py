@@ -23,9 +23,9 @@ class Place:
     _started: list[int] = field(default_factory=list)
     """How many workers each service has."""
 
-    def crowd(self, stack: ExitStack, *, streams: int, seats: int = 0) -> "Crowd":
+    def crowd(self, stack: ExitStack, *, streams: int, participants: int = 0) -> "Crowd":
         """The database of `bench.growth.stub`, until the stack ends."""
-        asked = ("--streams", str(streams), "--seats", str(seats))
+        asked = ("--streams", str(streams), "--participants", str(participants))
         program = self._python(stack, self.load_core, "bench.growth.stub", *asked)
         port = program.printed_port()
         return Crowd(program, stub.uri(port), port, stack.enter_context(closing(stub.Counts(port))))
@@ -33,12 +33,12 @@ class Place:
     def service(self, stack: ExitStack, mongo_uri: str, *, workers: int = 1, **environment: str) -> Server:
         """`livestream-server serve`, until the stack ends.
 
-        It remembers people for longer than usual: else a slow minute of the machine would show as more reads.
+        It remembers users for longer than usual: else a slow minute of the machine would show as more reads.
         """
         grpc_port, http_port = free_port(), free_port()
         addresses = ("--grpc", f"127.0.0.1:{grpc_port}", "--http", f"127.0.0.1:{http_port}")
         asked = ("serve", *addresses, "--workers", str(workers))
-        usual = population.environment(mongo_uri, self.directory / "media") | {"LIVESTREAM_PEOPLE_CACHE_SECONDS": "600"}
+        usual = population.environment(mongo_uri, self.directory / "media") | {"LIVESTREAM_USER_CACHE_SECONDS": "600"}
         environment = usual | environment
         program = self._python(stack, self.server_core, "livestream_run", *asked, **environment)
         program.wait_until_ready(http_port)

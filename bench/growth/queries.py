@@ -18,24 +18,24 @@ from livestream_run.dev.database import EmbeddedDatabase
 DATABASE = "questions"
 
 GROWS: Mapping[tuple[str, str, int], str] = {
-    ("seats", "present_in_stream", 1): "everyone who was in the stream: its statistics",
-    ("seats", "present_in_stream", 2): "the viewers of the stream: their number, a search",
-    ("seats", "present_until", 1): "all viewers of all streams, for at most a hundredth of the time: a ranking",
-    ("seats", "joined_lately", 1): "all joins of 30 days, for at most a hundredth of the time: a ranking",
-    ("seats", "of_viewer", 1): "the streams that one person was in, of which those that ended are shown",
-    ("seats", "of_viewer", 2): "the streams that one person was in, from where the list goes on",
-    ("streams", "of_broadcaster", 2): "the streams of one person",
-    ("streams", "of_broadcaster", 3): "the streams of one person, in some states",
+    ("participants", "present_in_stream", 1): "everyone who was in the stream: its statistics",
+    ("participants", "present_in_stream", 2): "the viewers of the stream: their number, a search",
+    ("participants", "present_until", 1): "all viewers of all streams, for at most a hundredth of the time: a ranking",
+    ("participants", "joined_lately", 1): "all joins of 30 days, for at most a hundredth of the time: a ranking",
+    ("participants", "of_viewer", 1): "the streams that one user was in, of which those that ended are shown",
+    ("participants", "of_viewer", 2): "the streams that one user was in, from where the list goes on",
+    ("streams", "of_broadcaster", 2): "the streams of one user",
+    ("streams", "of_broadcaster", 3): "the streams of one user, in some states",
     ("streams", "live", 2): "the active streams: their number, for pages by number",
     ("streams", "live_of_interest", 3): "the streams of some interests: their number, for pages by number",
     (
         "bans",
-        "one_standing_ban_per_person_and_stream",
+        "one_standing_ban_per_user_and_stream",
         1,
     ): "the standing bans of the watched streams, after one changed; or of the stream whose viewers are asked for",
-    ("bans", "newest_first", 1): "the standing bans that one person made: their number",
-    ("bans", "newest_first", 2): "the standing bans that one person made since then: their number",
-    ("users", "username", 1): "the people of one username, who are one",
+    ("bans", "newest_first", 1): "the standing bans that one user made: their number",
+    ("bans", "newest_first", 2): "the standing bans that one user made since then: their number",
+    ("users", "username", 1): "the users of one username, who are one",
 }
 """What a query looks at that is not bounded by the length of its answer: by collection, index, and bounded fields."""
 

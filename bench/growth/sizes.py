@@ -20,7 +20,7 @@ GRPC = Shape(http2.Connection, connections=8, width=4)
 ALONE = Shape(http2.Connection, connections=1, width=1)
 
 STREAMS = (1_000, 100_000, 1_000_000)
-SEATS = (1_000, 10_000, 100_000)
+PARTICIPANTS = (1_000, 10_000, 100_000)
 JOINED, LISTED, LEFT, BANNED = range(4)
 """Streams that have the viewers, one for each kind of call that changes them."""
 
@@ -78,28 +78,28 @@ def of_streams(place: Place, told: Callable[[str], None], sizes: Sequence[int] =
     return _measured(place, told, kinds, {size: (size, 0) for size in sizes})
 
 
-def of_seats(place: Place, told: Callable[[str], None], sizes: Sequence[int] = SEATS) -> list[Figure]:
-    """Figures by call, and by number of people in one stream."""
+def of_participants(place: Place, told: Callable[[str], None], sizes: Sequence[int] = PARTICIPANTS) -> list[Figure]:
+    """Figures by call, and by number of users in one stream."""
     kinds: Mapping[str, Callable[[int], Iterator[Call]]] = {
         "JoinStream, again": lambda _: asking.join_crowd_again(JOINED),
         "JoinStream, first": lambda _: asking.join_crowd_first(JOINED),
-        "ListViewers, first page": lambda seats: asking.viewers(LISTED, seats),
-        "ListViewers, search": lambda seats: asking.viewers(LISTED, seats, "ayse"),
+        "ListViewers, first page": lambda participants: asking.viewers(LISTED, participants),
+        "ListViewers, search": lambda participants: asking.viewers(LISTED, participants, "ayse"),
         "LeaveStream": lambda _: asking.leave(LEFT),
         "CreateBan": lambda _: asking.ban(BANNED),
     }
     return _measured(place, told, kinds, {size: (1_000, size) for size in sizes})
 
 
-def statistics(place: Place, sizes: Sequence[int] = SEATS) -> list[Figure]:
+def statistics(place: Place, sizes: Sequence[int] = PARTICIPANTS) -> list[Figure]:
     """The one call that looks at everyone who was there."""
     with ExitStack() as stack:
         figures = []
         for size in sizes:
-            crowd = place.crowd(stack, streams=1_000, seats=size)
+            crowd = place.crowd(stack, streams=1_000, participants=size)
             service = place.service(stack, crowd.uri)
             port, wanted = service.grpc_port, asking.statistics(LISTED, size)
-            row = Row("GetStreamStatistics", f"{size:,} seats", service.programs, ALONE, port, wanted)
+            row = Row("GetStreamStatistics", f"{size:,} participants", service.programs, ALONE, port, wanted)
             for _ in range(place.rounds):
                 row.slices.append(uvloop.run(_few(row, calls=2)))
             figures.append(Figure.of(row, size))
@@ -130,7 +130,10 @@ def _measured(
     sizes: Mapping[int, tuple[int, int]],
 ) -> list[Figure]:
     with ExitStack() as stack:
-        crowds = {size: place.crowd(stack, streams=streams, seats=seats) for size, (streams, seats) in sizes.items()}
+        crowds = {
+            size: place.crowd(stack, streams=streams, participants=participants)
+            for size, (streams, participants) in sizes.items()
+        }
         services = {size: place.service(stack, crowd.uri) for size, crowd in crowds.items()}
         rows = {
             (kind, size): Row(kind, f"{size:,}", services[size].programs, GRPC, services[size].grpc_port, made(size))

@@ -2,7 +2,7 @@
 
 Each document is computed from its number when it is asked for, so a million of them takes no memory, and an answer
 takes as long among a million as among a thousand: what grows is then the service's own. Lists are answered as from an
-index: one page, whatever there is. `python -m bench.growth.stub --streams N --seats M` prints its port.
+index: one page, whatever there is. `python -m bench.growth.stub --streams N --participants M` prints its port.
 """
 
 import argparse
@@ -20,12 +20,12 @@ from bench.memory import Document, Memory, Unknown
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 
-from livestream_server.streams.journal import recorded
+from livestream_server.streams.journal import build_update
 
 CHANGE = "benchChange"
 """A command of our own: the host of a stream comes in once more, which is a change that watchers are told."""
 VIEWERS_FROM = 2_000_000
-"""The number of the first person in the audience of a crowded stream."""
+"""The number of the first user in the audience of a crowded stream."""
 CROWDED = 4
 """How many streams have the viewers: the first ones."""
 BATCH = 500
@@ -56,17 +56,17 @@ class Computed(dict[Any, RawBSONDocument]):
 class Crowd(Memory):
     """That population."""
 
-    def __init__(self, hello: Document, streams: int, seats: int) -> None:
+    def __init__(self, hello: Document, streams: int, participants: int) -> None:
         super().__init__(hello)
         self._streams = streams
-        self._seats = seats
+        self._participants = participants
         self._bans: dict[tuple[Any, Any], Document] = {}
         self._cursors: dict[int, range] = {}
         self._cursor_ids = count(1000)
         self.change_streams: dict[int, ChangeStream] = {}
         self._collections["streams"] = Computed(self._stream)
         self._collections["users"] = Computed(lambda key: population.user_document(number_of(key)))
-        self._collections["seats"] = Computed(self._seat)
+        self._collections["participants"] = Computed(self._participant)
         self._commands = {
             **self._commands,
             "aggregate": self._aggregate,
@@ -89,17 +89,17 @@ class Crowd(Memory):
         known = number < self._streams and str(key) == population.stream_id(number)
         return population.stream_document(number) if known else None
 
-    def _seat(self, key: Any) -> RawBSONDocument | None:
+    def _participant(self, key: Any) -> RawBSONDocument | None:
         (_, stream), (_, user) = key
         number, place = number_of(stream), number_of(user) - VIEWERS_FROM
-        return seat_document(number, place) if number < CROWDED and 0 <= place < self._seats else None
+        return participant_document(number, place) if number < CROWDED and 0 <= place < self._participants else None
 
     def _find(self, command: Document) -> Document:
         match command["find"], frozenset(command["filter"]):
-            case "seats", names if names == {"stream"}:
+            case "participants", names if names == {"stream"}:
                 if number_of(command["filter"]["stream"]) >= CROWDED:
-                    return _cursor([], 0, "seats")
-                return self._batch(next(self._cursor_ids), range(self._seats), first=True)
+                    return _cursor([], 0, "participants")
+                return self._batch(next(self._cursor_ids), range(self._participants), first=True)
             case "bans", names if names == {"stream", "user", "active"}:
                 found = self._bans.get((command["filter"]["stream"], command["filter"]["user"]))
                 return _cursor([found] if found else [], 0, "bans")
@@ -119,7 +119,9 @@ class Crowd(Memory):
         now, later = left[:BATCH], left[BATCH:]
         if later:
             self._cursors[cursor] = later
-        return _cursor([seat_document(0, place) for place in now], cursor if later else 0, "seats", first=first)
+        return _cursor(
+            [participant_document(0, place) for place in now], cursor if later else 0, "participants", first=first
+        )
 
     def _aggregate(self, command: Document) -> Document:
         stages = command["pipeline"]
@@ -134,26 +136,26 @@ class Crowd(Memory):
                 return _cursor([{"total": self._streams}], 0, collection)
             newest = range(self._streams - 1, max(-1, self._streams - 1 - limit), -1)
             return _cursor([population.stream_document(number) for number in newest], 0, collection)
-        if collection == "seats" and wanted == {"stream", "until"}:
+        if collection == "participants" and wanted == {"stream", "until"}:
             return _cursor(self._present(stages, limit), 0, collection)
-        if collection == "seats" and wanted in ({"until"}, {"joined_at"}):
+        if collection == "participants" and wanted in ({"until"}, {"joined_at"}):
             return _cursor([], 0, collection)  # the rankings, which no call waits for
         raise Unknown(f"an aggregation by {', '.join(wanted)}")
 
     def _present(self, stages: list[Document], limit: int) -> list[Document]:
         stream = stages[0]["$match"]["stream"]
         if isinstance(stream, Mapping):
-            return [{"_id": each, "n": self._seats} for each in stream["$in"] if number_of(each) < CROWDED]
+            return [{"_id": each, "n": self._participants} for each in stream["$in"] if number_of(each) < CROWDED]
         searched = any("search" in each.get("$match", {}) for each in stages)
-        matching = self._seats // 100 if searched else self._seats
+        matching = self._participants // 100 if searched else self._participants
         if "$count" in stages[-1]:
             return [{"n": matching}]
-        shown = (seat_document(number_of(stream), place) for place in range(min(limit, matching)))
+        shown = (participant_document(number_of(stream), place) for place in range(min(limit, matching)))
         return [{"_id": each["_id"], "joined_at": each["joined_at"]} for each in shown]
 
     def _change(self, command: Document) -> Document:
         now = datetime.now(UTC)
-        update = recorded({"broadcasters.0.joined_at": now}, now)
+        update = build_update({"broadcasters.0.joined_at": now}, now)
         self._changed(self._collections["streams"], {"_id": command["stream"]}, update)
         for each in self.change_streams.values():
             each.happened(command["stream"])
@@ -161,27 +163,27 @@ class Crowd(Memory):
 
 
 def number_of(key: Any) -> int:
-    """The number of a stream or a person, from the end of the id; -1 if it has none."""
+    """The number of a stream or a user, from the end of the id; -1 if it has none."""
     return int(str(key)[8:], 16) if isinstance(key, ObjectId) else -1
 
 
-def seat_document(stream: int, place: int) -> RawBSONDocument:
+def participant_document(stream: int, place: int) -> RawBSONDocument:
     """A viewer who has been there for half an hour."""
     user = VIEWERS_FROM + place
-    seat = _seat_like(stream).replace(_SOMEONE.binary, ObjectId(population.person_id(user)).binary)
-    return RawBSONDocument(seat.replace(_SOMETHING, f"{1 + user:08d}".encode()))
+    participant = _participant_like(stream).replace(_SOMEONE.binary, ObjectId(population.user_id(user)).binary)
+    return RawBSONDocument(participant.replace(_SOMETHING, f"{1 + user:08d}".encode()))
 
 
 @cache
-def _seat_like(stream: int) -> bytes:
-    """A seat of nobody in particular: a hundred thousand would take seconds to encode one by one."""
+def _participant_like(stream: int) -> bytes:
+    """A participant of nobody in particular: a hundred thousand would take seconds to encode one by one."""
     of, joined = ObjectId(population.stream_id(stream)), _NOW - timedelta(minutes=30)
     return bson.encode(
         {
             "_id": {"stream": of, "user": _SOMEONE},
             "schema": 1,
             "stream": of,
-            "creator": ObjectId(population.person_id(stream)),
+            "creator": ObjectId(population.user_id(stream)),
             "uid": 7,
             "joined_at": joined,
             "last_seen": joined,
@@ -264,9 +266,11 @@ class Connection(stub.Connection):
 async def _main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--streams", type=int, default=population.STREAMS)
-    parser.add_argument("--seats", type=int, default=0)
+    parser.add_argument("--participants", type=int, default=0)
     options = parser.parse_args()
-    server, port = await stub.start(lambda hello: Crowd(hello, options.streams, options.seats), connection=Connection)
+    server, port = await stub.start(
+        lambda hello: Crowd(hello, options.streams, options.participants), connection=Connection
+    )
     print(port, flush=True)
     await server.serve_forever()
 

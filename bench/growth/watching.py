@@ -27,7 +27,7 @@ class Heard:
 
 
 class Watching(asyncio.Protocol):
-    """One connection with some watchers, each a pair of a person's and a stream's number."""
+    """One connection with some watchers, each a pair of a user's and a stream's number."""
 
     def __init__(self, heard: Heard, watchers: Iterable[tuple[int, int]]) -> None:
         self._heard = heard
@@ -47,9 +47,9 @@ class Watching(asyncio.Protocol):
             http2.frame(http2.SETTINGS, 0, 0, settings),
             http2.frame(http2.WINDOW_UPDATE, 0, 0, window),
         ]
-        for place, (person, stream) in enumerate(self._watchers):
+        for place, (user, stream) in enumerate(self._watchers):
             message = WatchStreamRequest(live_stream_id=stream_id(stream)).SerializeToString()
-            head, block, body = http2.request(_COMMON, message, token(VIEWERS_FROM + person))
+            head, block, body = http2.request(_COMMON, message, token(VIEWERS_FROM + user))
             number = (2 * place + 1).to_bytes(4)
             out += (head, number, block, number, body)
         self._transport.write(b"".join(out))
@@ -96,7 +96,7 @@ async def watching(port: int, watchers: int, streams: int) -> AsyncIterator[Hear
     """So many watchers of the first `streams` streams, all of whom have been told their snapshot."""
     heard = Heard()
     loop = asyncio.get_running_loop()
-    everyone = [(person, person % streams) for person in range(watchers)]
+    everyone = [(user, user % streams) for user in range(watchers)]
     transports = []
     try:
         for first in range(0, watchers, PER_CONNECTION):

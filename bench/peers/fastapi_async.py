@@ -31,5 +31,5 @@ async def join(request: Request, wanted: JoinRequest, user: User) -> Envelope[Jo
     key = {"_id": ObjectId(wanted.live_stream_id), "deleted_at": None}
     stream = require_active(await database["streams"].find_one(key))
     ids = [each["user"] for each in stream["broadcasters"]]
-    people = await database["users"].find({"_id": {"$in": ids}}).to_list()
-    return joined(stream, people, user)
+    users = await database["users"].find({"_id": {"$in": ids}}).to_list()
+    return joined(stream, users, user)

@@ -1,8 +1,9 @@
 """The join as a good team would first write it: FastAPI, PyMongo, PyJWT and agora-token-builder, nothing kept.
 
 It verifies the caller's JWT, reads the stream and its broadcasters (two reads), signs an RTC and an RTM token and
-answers with the whole live stream. It writes nothing: the uid is derived from the caller instead of kept as a seat.
-This is what `fastapi_async.py` and `fastapi_sync.py` share; which of them is faster depends on the machine.
+answers with the whole live stream. It writes nothing: the uid is derived from the caller instead of kept as a
+participant. This is what `fastapi_async.py` and `fastapi_sync.py` share; which of them is faster depends on the
+machine.
 """
 
 import zlib
@@ -76,14 +77,14 @@ def require_active(stream: Document | None) -> Document:
     return stream
 
 
-def joined(stream: Document, people: Iterable[Document], user: str) -> Envelope[Joined]:
+def joined(stream: Document, users: Iterable[Document], user: str) -> Envelope[Joined]:
     expires_at = datetime.now(UTC).replace(microsecond=0) + settings.token_life
-    shown = _shown(stream, {each["_id"]: each for each in people})
+    shown = _shown(stream, {each["_id"]: each for each in users})
     return Envelope(data=Joined(live_stream=shown, **_credentials(stream, user, expires_at)))
 
 
-def _shown(stream: Document, people: dict[ObjectId, Document]) -> LiveStream:
-    summaries = {key: UserSummary.model_validate(each) for key, each in people.items()}
+def _shown(stream: Document, users: dict[ObjectId, Document]) -> LiveStream:
+    summaries = {key: UserSummary.model_validate(each) for key, each in users.items()}
     broadcasters = [
         Broadcaster(
             user=each["user"],

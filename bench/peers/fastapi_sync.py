@@ -31,5 +31,5 @@ def join(request: Request, wanted: JoinRequest, user: User) -> Envelope[Joined]:
     key = {"_id": ObjectId(wanted.live_stream_id), "deleted_at": None}
     stream = require_active(database["streams"].find_one(key))
     ids = [each["user"] for each in stream["broadcasters"]]
-    people = database["users"].find({"_id": {"$in": ids}}).to_list()
-    return joined(stream, people, user)
+    users = database["users"].find({"_id": {"$in": ids}}).to_list()
+    return joined(stream, users, user)

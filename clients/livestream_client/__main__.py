@@ -30,31 +30,31 @@ _TYPES = {
 
 def main(argv: list[str] | None = None) -> int:
     """Exit status for the command line `argv`."""
-    asked = parse_with_tls(_parser(), argv)
+    asked = parse_with_tls(_build_parser(), argv)
     status: int = asked.run(asked)
     return status
 
 
-def _call(asked: argparse.Namespace) -> int:
+def _run_call(asked: argparse.Namespace) -> int:
     try:
-        answer = asyncio.run(_answer(asked))
+        answer = asyncio.run(_make_call(asked))
     except LiveStreamError as error:
-        return _failed(asked, error)
+        return _report(asked, error)
     print(MessageToJson(answer, always_print_fields_with_no_presence=True, ensure_ascii=False))
     return 0
 
 
 def _watch(asked: argparse.Namespace) -> int:
     try:
-        asyncio.run(_watched(asked))
+        asyncio.run(_print_events(asked))
     except LiveStreamError as error:
-        return _failed(asked, error)
+        return _report(asked, error)
     except KeyboardInterrupt:
         return 130  # as shells say it
     return 0
 
 
-async def _watched(asked: argparse.Namespace) -> None:
+async def _print_events(asked: argparse.Namespace) -> None:
     async with LiveStreamClient(asked.target, token=asked.token, tls=asked.tls) as client:
         async for each in client.watch_stream(asked.id, asked.after):
             kind = each.WhichOneof("event") or ""
@@ -62,13 +62,13 @@ async def _watched(asked: argparse.Namespace) -> None:
             print(each.revision, kind, json.dumps(event, ensure_ascii=False), flush=True)
 
 
-def _failed(asked: argparse.Namespace, error: LiveStreamError) -> int:
+def _report(asked: argparse.Namespace, error: LiveStreamError) -> int:
     nobody_there = isinstance(error, Unavailable) and not error.reason
-    print(_unreachable(asked.target, error) if nobody_there else error, file=sys.stderr)
+    print(_describe_unreachable(asked.target, error) if nobody_there else error, file=sys.stderr)
     return 1
 
 
-async def _answer(asked: argparse.Namespace) -> Message:
+async def _make_call(asked: argparse.Namespace) -> Message:
     async with LiveStreamClient(asked.target, token=asked.token, tls=asked.tls) as client:
         match asked.command:
             case "create":
@@ -90,7 +90,7 @@ async def _answer(asked: argparse.Namespace) -> Message:
                 return await client.get_stream(asked.id)
 
 
-def _unreachable(target: str, error: LiveStreamError) -> str:
+def _describe_unreachable(target: str, error: LiveStreamError) -> str:
     return (
         f"cannot reach {target}: is the service running there, is --target right, and is --tls-ca given if the "
         f"service speaks TLS, and only then? ({error.message})"
@@ -113,12 +113,12 @@ def _inspect(asked: argparse.Namespace) -> int:
     return 1 if found.problems else 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="livestream", description=__doc__.partition("\n")[0])
     parser.add_argument("--target", default="127.0.0.1:50051", help="gRPC name of the service; default %(default)s")
     parser.add_argument(
         "--token",
-        type=_token,
+        type=_parse_token,
         default=os.environ.get("LIVESTREAM_TOKEN") or None,
         help="JWT of the caller; better in the environment as LIVESTREAM_TOKEN, where no process list shows it",
     )
@@ -131,14 +131,14 @@ def _parser() -> argparse.ArgumentParser:
 def _add_calls(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     create = commands.add_parser("create", help="create a live stream")
     create.add_argument("--title", required=True)
-    create.add_argument("--thumbnail", type=_picture, default=b"", metavar="FILE", help="JPEG, PNG or WebP")
-    create.add_argument("--price", type=_price, help="like 9.99; free without")
+    create.add_argument("--thumbnail", type=_read_image, default=b"", metavar="FILE", help="JPEG, PNG or WebP")
+    create.add_argument("--price", type=_parse_price, help="like 9.99; free without")
     create.add_argument("--type", choices=_TYPES, default="solo")
     create.add_argument("--guest", action="append", default=[], metavar="ID", help="may be repeated")
     create.add_argument("--interest", help="the topic, like music")
     create.add_argument("--duration-goal", type=int, metavar="MINUTES")
     create.add_argument("--motivation", metavar="TEXT")
-    create.add_argument("--planned-start", type=_instant, metavar="TIME", help="like 2026-01-15T10:30:00Z")
+    create.add_argument("--planned-start", type=_parse_instant, metavar="TIME", help="like 2026-01-15T10:30:00Z")
     create.add_argument("--request-id", default="", metavar="KEY", help="idempotency key; random if absent")
     join = commands.add_parser("join", help="get the Agora tokens to enter a live stream")
     join.add_argument("id", metavar="ID", help="of the stream")
@@ -146,7 +146,7 @@ def _add_calls(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     get = commands.add_parser("get", help="show a live stream")
     get.add_argument("id", metavar="ID", help="of the stream")
     for each in (create, join, get):
-        each.set_defaults(run=_call)
+        each.set_defaults(run=_run_call)
     watch = commands.add_parser(
         "watch",
         help="tell what happens to a live stream until it is over, one event per line",
@@ -154,7 +154,7 @@ def _add_calls(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     watch.add_argument("id", metavar="ID", help="of the stream")
     watch.add_argument(
-        "--after", type=_revision, metavar="REVISION", help="begin after this one; with a snapshot if absent"
+        "--after", type=_parse_revision, metavar="REVISION", help="begin after this one; with a snapshot if absent"
     )
     watch.set_defaults(run=_watch)
 
@@ -179,24 +179,24 @@ def _add_token_commands(commands: "argparse._SubParsersAction[argparse.ArgumentP
     look.set_defaults(run=_inspect)
 
 
-def _token(text: str) -> str:
+def _parse_token(text: str) -> str:
     # gRPC would fail with a riddle; and a refusal that shows the text would show a secret.
     if not re.fullmatch(r"[!-~]+", text.strip()):
         raise argparse.ArgumentTypeError("a token consists of visible ASCII characters")
     return text
 
 
-def _picture(text: str) -> bytes:
+def _read_image(text: str) -> bytes:
     return readable_file(text).read_bytes()
 
 
-def _revision(text: str) -> int:
+def _parse_revision(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"{text} is not a revision, which is a whole number from 0")
     return int(text)
 
 
-def _price(text: str) -> Decimal:
+def _parse_price(text: str) -> Decimal:
     try:
         price = Decimal(text)
     except InvalidOperation as error:
@@ -206,7 +206,7 @@ def _price(text: str) -> Decimal:
     return price
 
 
-def _instant(text: str) -> datetime:
+def _parse_instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
     except ValueError as error:

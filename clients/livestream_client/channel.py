@@ -17,7 +17,7 @@ from uuid import uuid4
 import grpc
 
 from livestream_client.contract import channel_config, connections_per_address, timeouts
-from livestream_client.errors import error_of
+from livestream_client.errors import to_error
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -97,7 +97,7 @@ class _Manners:
     def __init__(self, token: Token | None) -> None:
         self._token = token
 
-    async def applied(self, given: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
+    async def apply(self, given: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
         """What was given, with our deadline unless it has one, and our token."""
         method = os.fsdecode(given.method)  # bytes, other than the type stubs say
         timeout = timeouts().get(method) if given.timeout is None else given.timeout
@@ -124,11 +124,11 @@ class _Unary(grpc.aio.UnaryUnaryClientInterceptor):
         # Set in the caller's own message: sending that message once more is then the same request, not a second one.
         if getattr(request, "request_id", None) == "":
             request.request_id = str(uuid4())  # type: ignore[attr-defined] # no common type of such messages exists
-        call = await continuation(await self._manners.applied(client_call_details), request)
+        call = await continuation(await self._manners.apply(client_call_details), request)
         try:
             await call
         except grpc.aio.AioRpcError as failure:
-            raise error_of(failure) from failure
+            raise to_error(failure) from failure
         return call
 
 
@@ -144,12 +144,12 @@ class _Stream(grpc.aio.UnaryStreamClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request: Request,
     ) -> AsyncIterator[Response]:
-        return _typed(await continuation(await self._manners.applied(client_call_details), request))
+        return _translate_errors(await continuation(await self._manners.apply(client_call_details), request))
 
 
-async def _typed(call: grpc.aio.UnaryStreamCall[Request, Response]) -> AsyncIterator[Response]:
+async def _translate_errors(call: grpc.aio.UnaryStreamCall[Request, Response]) -> AsyncIterator[Response]:
     try:
         async for each in call:
             yield each
     except grpc.aio.AioRpcError as failure:
-        raise error_of(failure) from failure
+        raise to_error(failure) from failure

@@ -18,9 +18,9 @@ from livestream.v1.live_stream_service_pb2 import (
     JoinStreamResponse,
 )
 from livestream.v1.live_stream_service_pb2_grpc import LiveStreamServiceStub
-from livestream.v1.people_service_pb2 import PutPersonRequest
-from livestream.v1.people_service_pb2_grpc import PeopleServiceStub
 from livestream.v1.user_pb2 import UserSummary
+from livestream.v1.user_service_pb2 import PutUserRequest
+from livestream.v1.user_service_pb2_grpc import UserServiceStub
 from livestream.v1.watch_service_pb2 import WatchStreamResponse
 from livestream.v1.watch_service_pb2_grpc import WatchServiceStub
 from livestream_client.channel import TlsFiles, Token, open_channel
@@ -44,7 +44,7 @@ class LiveStreamClient:
         """See `open_channel` for `target`; without `tls` the connection is not encrypted."""
         self.channel = open_channel(target, token=token, tls=tls)
         self._streams = LiveStreamServiceStub(self.channel)
-        self._people = PeopleServiceStub(self.channel)
+        self._users = UserServiceStub(self.channel)
         self._access = AccessServiceStub(self.channel)
         self._watching = WatchServiceStub(self.channel)
 
@@ -72,7 +72,7 @@ class LiveStreamClient:
         planned_start_date: datetime | None = None,
         request_id: str = "",
     ) -> LiveStream:
-        """Create a live stream for the person of the token.
+        """Create a live stream for the user of the token.
 
         `request_id` is the idempotency key; a random one by default, so that an attempt whose answer got lost is
         repeated without harm. Give your own to repeat the call yourself, after a DeadlineExceeded for example.
@@ -102,7 +102,7 @@ class LiveStreamClient:
         app_version: str | None = None,
         country: str | None = None,
     ) -> JoinStreamResponse:
-        """The stream with the Agora RTC and RTM tokens that let the person of the token in."""
+        """The stream with the Agora RTC and RTM tokens that let the user of the token in."""
         request = JoinStreamRequest(
             live_stream_id=live_stream_id,
             role=role,
@@ -115,7 +115,7 @@ class LiveStreamClient:
         return await self._streams.JoinStream(request)
 
     async def get_stream(self, live_stream_id: str) -> LiveStream:
-        """The stream as the person of the token may see it."""
+        """The stream as the user of the token may see it."""
         request = GetStreamRequest(live_stream_id=live_stream_id)
         return (await self._streams.GetStream(request)).live_stream
 
@@ -130,13 +130,13 @@ class LiveStreamClient:
         """
         return watch(self._watching.WatchStream, live_stream_id, resume_after)
 
-    async def put_person(self, person: UserSummary, *, updated_at: datetime) -> UserSummary:
-        """Record a person (scope `people:write`); answers with the newer record if there is one already."""
-        request = PutPersonRequest(person=person, updated_at=_timestamp(updated_at))
-        return (await self._people.PutPerson(request)).person
+    async def put_user(self, user: UserSummary, *, updated_at: datetime) -> UserSummary:
+        """Record a user (scope `users:write`); answers with the newer record if there is one already."""
+        request = PutUserRequest(user=user, updated_at=_timestamp(updated_at))
+        return (await self._users.PutUser(request)).user
 
     async def grant_access(self, live_stream_id: str, user_id: str) -> GrantAccessResponse:
-        """Let a person into a paid stream (scope `access:write`); answers with the grant that stands."""
+        """Let a user into a paid stream (scope `access:write`); answers with the grant that stands."""
         request = GrantAccessRequest(live_stream_id=live_stream_id, user_id=user_id)
         return await self._access.GrantAccess(request)
 

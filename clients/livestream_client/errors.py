@@ -1,6 +1,6 @@
 """Why a call failed: one exception per kind, with all that the service said about it.
 
-Catch the kind, or compare `error.reason`: reasons are there to stay, messages are for people.
+Catch the kind, or compare `error.reason`: reasons are there to stay, messages are for humans.
 """
 
 from collections.abc import Mapping
@@ -65,7 +65,7 @@ class LiveStreamError(Exception):
         return f"{wrong} ({self.reason or self.code.name}{found_under})"
 
 
-class InvalidRequest(LiveStreamError):
+class InvalidArgument(LiveStreamError):
     """The request can never work; `violations` names the fields."""
 
 
@@ -73,7 +73,7 @@ class Unauthenticated(LiveStreamError):
     """The token is missing, expired or not accepted."""
 
 
-class NotAllowed(LiveStreamError):
+class PermissionDenied(LiveStreamError):
     """The caller may not do this, whatever the state."""
 
 
@@ -85,11 +85,11 @@ class AlreadyExists(LiveStreamError):
     """What should be new is there already."""
 
 
-class Refused(LiveStreamError):
+class FailedPrecondition(LiveStreamError):
     """The present state forbids the call; message and metadata name it."""
 
 
-class Exhausted(LiveStreamError):
+class ResourceExhausted(LiveStreamError):
     """A limit is reached; try again after `retry_after` seconds."""
 
 
@@ -101,28 +101,28 @@ class DeadlineExceeded(LiveStreamError):
     """Time ran out. The call may have taken effect."""
 
 
-class InternalError(LiveStreamError):
+class Internal(LiveStreamError):
     """The service failed; its log has the rest, under `request_id`."""
 
 
 _KINDS = {
-    grpc.StatusCode.INVALID_ARGUMENT: InvalidRequest,
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidArgument,
     grpc.StatusCode.UNAUTHENTICATED: Unauthenticated,
-    grpc.StatusCode.PERMISSION_DENIED: NotAllowed,
+    grpc.StatusCode.PERMISSION_DENIED: PermissionDenied,
     grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
-    grpc.StatusCode.FAILED_PRECONDITION: Refused,
-    grpc.StatusCode.ABORTED: Refused,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: Exhausted,
+    grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,
+    grpc.StatusCode.ABORTED: FailedPrecondition,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhausted,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
-    grpc.StatusCode.INTERNAL: InternalError,
-    grpc.StatusCode.UNKNOWN: InternalError,
-    grpc.StatusCode.DATA_LOSS: InternalError,
+    grpc.StatusCode.INTERNAL: Internal,
+    grpc.StatusCode.UNKNOWN: Internal,
+    grpc.StatusCode.DATA_LOSS: Internal,
 }
 
 
-def error_of(failure: grpc.aio.AioRpcError) -> LiveStreamError:
+def to_error(failure: grpc.aio.AioRpcError) -> LiveStreamError:
     """The typed error that says the same as gRPC's own."""
     status = _rich_status(failure)
     info = _detail(status, ErrorInfo())

@@ -17,9 +17,9 @@ _OPTIONS = (("grpc.enable_http_proxy", 0),)  # the server is next to us, whateve
 
 def main(argv: list[str] | None = None) -> str | None:
     """What is wrong, for `sys.exit`; None if the server serves."""
-    asked = parse_with_tls(_parser(), argv)
+    asked = parse_with_tls(_build_parser(), argv)
     try:
-        status = _status(asked)
+        status = _ask_status(asked)
     except grpc.RpcError as error:
         return f"{asked.target} did not answer: {error.code().name}"
     if status != HealthCheckResponse.SERVING:
@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> str | None:
     return None
 
 
-def _status(asked: argparse.Namespace) -> HealthCheckResponse.ServingStatus.ValueType:
+def _ask_status(asked: argparse.Namespace) -> HealthCheckResponse.ServingStatus.ValueType:
     # The one place without asyncio: a program that asks a single question and ends.
     connect = (
         grpc.insecure_channel(asked.target, _OPTIONS)
@@ -40,7 +40,7 @@ def _status(asked: argparse.Namespace) -> HealthCheckResponse.ServingStatus.Valu
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m livestream_client.health", description="Exit with 0 if it serves.")
     parser.add_argument("--target", default="127.0.0.1:50051", help="host:port; default %(default)s")
     parser.add_argument("--service", default="", help="full name of a service; default: the whole server")

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import grpc
 
 from livestream.v1.watch_service_pb2 import WatchStreamRequest, WatchStreamResponse
-from livestream_client.errors import DeadlineExceeded, Exhausted, LiveStreamError, Unauthenticated, Unavailable
+from livestream_client.errors import DeadlineExceeded, LiveStreamError, ResourceExhausted, Unauthenticated, Unavailable
 
 Call: TypeAlias = "grpc.aio.UnaryStreamCall[WatchStreamRequest, WatchStreamResponse]"
 
@@ -33,7 +33,7 @@ async def watch(
             if not begun or not _can_resume(error, heard=heard):
                 raise
             # Everyone who watched the process that went away comes back, but not all in one moment.
-            await asyncio.sleep(max(pause * random.uniform(0.5, 1.0), _asked_to_wait(error)))  # noqa: S311 - no secret
+            await asyncio.sleep(max(pause * random.uniform(0.5, 1.0), _read_retry_after(error)))  # noqa: S311 - no secret
             pause = min(2 * pause, LONGEST_PAUSE)
         else:
             return
@@ -43,12 +43,12 @@ async def watch(
 
 def _can_resume(error: LiveStreamError, *, heard: bool) -> bool:
     """A token that was good a moment ago has run out; the next attempt asks for a new one, and tells if it is not."""
-    return isinstance(error, Unavailable | DeadlineExceeded | Exhausted) or (
+    return isinstance(error, Unavailable | DeadlineExceeded | ResourceExhausted) or (
         isinstance(error, Unauthenticated) and heard
     )
 
 
-def _asked_to_wait(error: LiveStreamError) -> float:
+def _read_retry_after(error: LiveStreamError) -> float:
     """Seconds. A watcher that was too slow has waited already, and a process that stops is not the only one."""
-    full = isinstance(error, Exhausted) and error.reason != "WATCHER_TOO_SLOW"
+    full = isinstance(error, ResourceExhausted) and error.reason != "WATCHER_TOO_SLOW"
     return error.retry_after or 0.0 if full else 0.0

@@ -40,7 +40,7 @@ class ProblemKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong; `detail` is a sentence for people, without secrets."""
+    """One thing that is wrong; `detail` is a sentence for humans, without secrets."""
 
     kind: ProblemKind
     detail: str

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from livestream_gateway.contract import Route, Rpc, every_route
 from livestream_gateway.endpoint import Endpoint
-from livestream_gateway.envelope import Answer, Refusal, failed, success, unauthenticated
+from livestream_gateway.envelope import Answer, Refusal, success, to_refusal, unauthenticated
 from livestream_gateway.exchange import ClientGone, RequestHeaders, WhileConnected, respond
 from livestream_gateway.invoker import Invoker, Metadata, RpcError
 from livestream_gateway.media import PREFIX as MEDIA_PREFIX
@@ -47,7 +47,7 @@ def create_app(
     `ready` says whether the service behind `invoker` can work now. Files below `media_directory`, if there is one, are
     served under `/media/`. `extra` adds applications of other kinds under an exact path, or below one that ends in `/`.
     """
-    pages = {"/healthz": _probe(lambda: True), "/readyz": _probe(ready), **(extra or {})}
+    pages = {"/healthz": _make_probe(lambda: True), "/readyz": _make_probe(ready), **(extra or {})}
     if media_directory is not None:
         pages[MEDIA_PREFIX] = media(media_directory)
     gateway = _Gateway(Router(map(Endpoint, every_route())), invoker, pages, settings)
@@ -75,7 +75,7 @@ class _Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        if page := self._page(scope["path"]):
+        if page := self._find_page(scope["path"]):
             await page(scope, receive, send)
             return
         headers = RequestHeaders(scope["headers"])
@@ -91,7 +91,7 @@ class _Gateway:
         if answer:
             await respond(scope, send, answer, headers.request_id)
 
-    def _page(self, path: str) -> ASGIApp | None:
+    def _find_page(self, path: str) -> ASGIApp | None:
         if page := self._pages.get(path):
             return page
         return next((self._pages[prefix] for prefix in self._prefixes if path.startswith(prefix)), None)
@@ -106,8 +106,8 @@ class _Gateway:
             raise Refusal(405, headers=((b"allow", ", ".join(wrong.allowed).encode()),)) from None
         headers.refuse_repeated()
         route = endpoint.route
-        metadata = _metadata(headers, route)
-        rpc, peer = route.rpc, _peer(scope)
+        metadata = _build_metadata(headers, route)
+        rpc, peer = route.rpc, _format_peer(scope)
         with Upload(self._uploads, lambda: self._caller(rpc, metadata, peer)) as upload:
             # The message, which may hold a file, gets no name here: so it lives no longer than the invoker needs it.
             reading = endpoint.message(headers, scope["query_string"], variables, receive, upload)
@@ -122,7 +122,7 @@ class _Gateway:
                 with WhileConnected(receive):
                     response = await calling
             except RpcError as error:
-                raise failed(error, rpc.method.input_type) from None
+                raise to_refusal(error, rpc.method.input_type) from None
             return success(route.status, endpoint.data(response))
 
     async def _caller(self, rpc: Rpc, metadata: Metadata, peer: str) -> str:
@@ -130,10 +130,10 @@ class _Gateway:
         try:
             return await self._invoker.admit(rpc, metadata, peer) or peer
         except RpcError as error:
-            raise failed(error, rpc.method.input_type) from None
+            raise to_refusal(error, rpc.method.input_type) from None
 
 
-def _metadata(headers: RequestHeaders, route: Route) -> list[tuple[str, str]]:
+def _build_metadata(headers: RequestHeaders, route: Route) -> list[tuple[str, str]]:
     metadata = [("x-request-id", headers.request_id.decode("ascii"))]
     authorization = headers.get(b"authorization")
     if authorization is not None:
@@ -151,7 +151,7 @@ def _metadata(headers: RequestHeaders, route: Route) -> list[tuple[str, str]]:
     return metadata
 
 
-def _peer(scope: Scope) -> str:
+def _format_peer(scope: Scope) -> str:
     """The client's address as gRPC writes it; a proxy's word for it was judged before this application."""
     if not scope.get("client"):
         return "unix:"
@@ -159,7 +159,7 @@ def _peer(scope: Scope) -> str:
     return f"ipv6:[{host}]:{port}" if ":" in host else f"ipv4:{host}:{port}"
 
 
-def _probe(healthy: Callable[[], bool]) -> ASGIApp:
+def _make_probe(healthy: Callable[[], bool]) -> ASGIApp:
     """Answers GET and HEAD with one of two constant bodies: whoever may ask learns nothing else."""
 
     async def answer(scope: Scope, _receive: Receive, send: Send) -> None:

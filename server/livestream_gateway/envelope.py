@@ -13,9 +13,9 @@ import grpc
 import orjson
 from google.protobuf.descriptor import Descriptor
 
-from livestream_gateway.dialect.names import public_path
-from livestream_gateway.dialect.read import Violation
 from livestream_gateway.invoker import RpcError
+from livestream_gateway.transcoding.names import public_path
+from livestream_gateway.transcoding.read import Violation
 
 Header = tuple[bytes, bytes]
 
@@ -90,7 +90,7 @@ def unauthenticated(*errors: str) -> Refusal:
     return Refusal(401, *errors, headers=((b"www-authenticate", b"Bearer"),))
 
 
-def failed(error: RpcError, request: Descriptor, *headers: Header) -> Refusal:
+def to_refusal(error: RpcError, request: Descriptor, *headers: Header) -> Refusal:
     """The answer to a failed call of the RPC that takes `request`; `headers` go with one that may pass."""
     status = STATUSES.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
     if error.violations:

@@ -13,10 +13,10 @@ from google.protobuf.message import Message
 from starlette.types import Scope, Send
 
 from livestream_gateway.contract import Rpc
-from livestream_gateway.dialect.render import data_renderer
-from livestream_gateway.envelope import failed
+from livestream_gateway.envelope import to_refusal
 from livestream_gateway.exchange import COMMON_HEADERS
 from livestream_gateway.invoker import RpcError
+from livestream_gateway.transcoding.render import data_renderer
 
 CONTENT_TYPE = b"text/event-stream"
 FAILURE = b"failure"
@@ -42,7 +42,7 @@ class EventStream:
             for field in answer.oneofs_by_name[declared.kind].fields
         }
 
-    def written(self, answer: Message) -> bytes:
+    def to_event(self, answer: Message) -> bytes:
         """One event, or a comment."""
         field = answer.WhichOneof(self._kind)
         if field is None:
@@ -58,19 +58,19 @@ class EventStream:
             first = await anext(answers, None)
         except RpcError as error:
             # Whoever has opened too many is not to keep their connections, either.
-            raise failed(error, self._rpc.method.input_type, (b"connection", b"close")) from None
+            raise to_refusal(error, self._rpc.method.input_type, (b"connection", b"close")) from None
         if first is None:
             await _start(send, HTTPStatus.NO_CONTENT, request_id)
             await send({"type": "http.response.body"})
             return
         await _start(send, HTTPStatus.OK, request_id)
         if scope["method"] != "HEAD":
-            await _send(send, b"retry: %d\n%b" % (RETRY_MILLISECONDS, self.written(first)))
+            await _send(send, b"retry: %d\n%b" % (RETRY_MILLISECONDS, self.to_event(first)))
             try:
                 async for each in answers:
-                    await _send(send, self.written(each))
+                    await _send(send, self.to_event(each))
             except RpcError as error:
-                answer = failed(error, self._rpc.method.input_type).answer
+                answer = to_refusal(error, self._rpc.method.input_type).answer
                 await _send(send, b"event: %b\ndata: %b\n\n" % (FAILURE, answer.body))
         await send({"type": "http.response.body"})
 

@@ -16,7 +16,7 @@ from livestream_gateway.contract import Rpc
 Metadata = Sequence[tuple[str, str]]
 TrailingMetadata = Sequence[tuple[str, str | bytes]]
 
-DOMAIN = "livestream.v1"
+DOMAIN = "livestream"
 ADMISSION = ("x-admission", "check")
 """Metadata that asks whether a call would be let in, without making it; the answer names the caller."""
 _CALLER_KEY = "x-caller"

@@ -1,4 +1,4 @@
-"""Pictures from a local directory: names that this product gives, and nothing else that may lie there."""
+"""Images from a local directory: names that this product gives, and nothing else that may lie there."""
 
 import asyncio
 import os

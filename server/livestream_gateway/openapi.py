@@ -15,9 +15,9 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, ServiceDescr
 
 from livestream.v1.access_pb2 import Access
 from livestream_gateway.contract import IDEMPOTENCY_FIELD, RAW_BODY, Route, every_route
-from livestream_gateway.dialect.names import public_values
 from livestream_gateway.envelope import FIXED
-from livestream_gateway.schemas import INSTANT, Schema, Schemas, Way, described, example_of, is_required, nullable
+from livestream_gateway.schemas import INSTANT, Schema, Schemas, Way, describe, example_of, is_required, make_nullable
+from livestream_gateway.transcoding.names import public_values
 
 _SCHEME = "JWT-auth"
 _VISIBLE = "^[!-~]{1,64}$"
@@ -59,7 +59,7 @@ def openapi_document() -> dict[str, Any]:
         failures.update(_failures(route))
         further = _words_beyond(first_paths.setdefault(route.rpc.name, route.path), route.path)
         service = route.rpc.method.containing_service
-        tags[service.name] = {"name": _tag(service), "description": described(service.full_name)}
+        tags[service.name] = {"name": _tag(service), "description": describe(service.full_name)}
         paths.setdefault(_path(route), {})[route.verb.lower()] = _operation(route, further, schemas)
     return {
         "openapi": "3.1.0",
@@ -92,7 +92,7 @@ def openapi_document() -> dict[str, Any]:
 def _operation(route: Route, further: list[str], schemas: Schemas) -> Schema:
     """One operation; `further` words tell it apart from the RPC's first one."""
     method = route.rpc.method
-    summary, _, description = described(method.full_name).partition("\n\n")
+    summary, _, description = describe(method.full_name).partition("\n\n")
     operation_id = method.name[0].lower() + method.name[1:] + "".join(map(str.capitalize, further))
     operation: Schema = {
         "tags": [_tag(method.containing_service)],
@@ -197,7 +197,7 @@ def _request_body(name: str, message: Descriptor, fields: list[FieldDescriptor],
 
 
 def _raw_body(route: Route) -> Schema:
-    description = described(route.rpc.method.input_type.fields_by_name[route.body].full_name)
+    description = describe(route.rpc.method.input_type.fields_by_name[route.body].full_name)
     return {"description": description, "required": True, "content": {"*/*": {}}}
 
 
@@ -211,7 +211,7 @@ def _success(route: Route, schemas: Schemas) -> Schema:
     elif part.message_type and not part.is_repeated:
         data = schemas.message(part.message_type, Way.ANSWER)
         if part.containing_oneof:  # declared as `optional`: its absence means something
-            data = nullable(data)
+            data = make_nullable(data)
     else:
         data = schemas.field(part, Way.ANSWER)
     envelope = {
@@ -226,7 +226,7 @@ def _success(route: Route, schemas: Schemas) -> Schema:
         "required": ["isSuccess", "statusCode", "data", "errors", "timestamp"],
     }
     return {
-        "description": described(answer.full_name),
+        "description": describe(answer.full_name),
         "headers": _headers("X-Request-Id"),
         "content": {"application/json": {"schema": envelope}},
     }
@@ -244,11 +244,11 @@ def _events(route: Route, schemas: Schemas) -> Schema:
     """OpenAPI 3.1 has no words for a sequence of events, so an extension gives the schema of each event's `data`."""
     answer = route.rpc.method.output_type
     events = {each.json_name: each for each in answer.oneofs_by_name[route.rpc.access.events.kind].fields}
-    names = "\n".join(f"* `{name}`: {described(each.full_name)}" for name, each in events.items())
+    names = "\n".join(f"* `{name}`: {describe(each.full_name)}" for name, each in events.items())
     text = {"type": "string", "description": f"Server-Sent Events. Every `data` is one line of JSON.\n\n{names}"}
     data = {name: schemas.message(each.message_type, Way.ANSWER) for name, each in events.items() if each.message_type}
     return {
-        "description": described(answer.full_name),
+        "description": describe(answer.full_name),
         "headers": _headers("X-Request-Id"),
         "content": {"text/event-stream": {"schema": text, "x-events": data | {"failure": _ERROR_REFERENCE}}},
     }

@@ -1,4 +1,4 @@
-"""JSON Schemas (2020-12, as OpenAPI 3.1 has them) of the contract's messages, in the gateway's dialect.
+"""JSON Schemas (2020-12, as OpenAPI 3.1 has them) of the contract's messages, as the gateway writes them.
 
 What callers send and what we answer differ: a request must contain what the contract calls REQUIRED and may leave
 out the rest; an answer has every field, and `null` stands for what is absent.
@@ -15,13 +15,13 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 
 from livestream.v1.access_pb2 import inline
 from livestream_gateway.comments import comments
-from livestream_gateway.dialect.names import public_values
+from livestream_gateway.transcoding.names import public_values
 
 Schema: TypeAlias = dict[str, Any]
 
 INSTANT: Schema = {"type": "string", "format": "date-time", "examples": ["2026-01-15T10:30:00.000Z"]}
 
-# Messages that the dialect writes as one JSON value.
+# Messages that the transcoding writes as one JSON value.
 _VALUES: dict[str, Schema] = {
     "google.protobuf.Timestamp": INSTANT,
     "google.type.Decimal": {"type": "number", "examples": [9.99]},
@@ -73,10 +73,10 @@ class Schemas:
 
     def fields(self, message: Descriptor, fields: Iterable[FieldDescriptor], way: Way) -> Schema:
         """An object of some of the fields of `message`."""
-        fields = list(_inlined(fields))
+        fields = list(_inline(fields))
         schema: Schema = {
             "type": "object",
-            "description": described(message.full_name),
+            "description": describe(message.full_name),
             "properties": {field.json_name: self.field(field, way) for field in fields},
         }
         if required := [field.json_name for field in fields if way is Way.ANSWER or is_required(field)]:
@@ -91,10 +91,10 @@ class Schemas:
         elif field.is_repeated:
             schema = {"type": "array", "items": self._one(field, way)}
         elif _may_be_null(field, way):
-            schema = nullable(self._one(field, way))
+            schema = make_nullable(self._one(field, way))
         else:
             schema = self._one(field, way)
-        schema = schema | {"description": described(field.full_name)}
+        schema = schema | {"description": describe(field.full_name)}
         if (example := example_of(field)) is not None:
             schema["examples"] = [example]
         return schema
@@ -111,10 +111,10 @@ class Schemas:
         return _SCALARS[field.type]
 
 
-def _inlined(fields: Iterable[FieldDescriptor]) -> Iterator[FieldDescriptor]:
+def _inline(fields: Iterable[FieldDescriptor]) -> Iterator[FieldDescriptor]:
     for field in fields:
         if field.message_type is not None and field.GetOptions().Extensions[inline]:
-            yield from _inlined(field.message_type.fields)
+            yield from _inline(field.message_type.fields)
         else:
             yield field
 
@@ -132,7 +132,7 @@ def example_of(field: FieldDescriptor) -> Any:
     return found[1] if plain else orjson.loads(found[1])
 
 
-def described(full_name: str) -> str:
+def describe(full_name: str) -> str:
     """The comment of `full_name`, in which fields are called as the public API calls them."""
     return _PROTO_NAME.sub(_as_public, comments().get(full_name, ""))
 
@@ -143,7 +143,7 @@ def _as_public(word: re.Match[str]) -> str:
 
 
 def _may_be_null(field: FieldDescriptor, way: Way) -> bool:
-    # An enum's zero value means "not said", which the dialect writes as null.
+    # An enum's zero value means "not said", which the transcoding writes as null.
     match way:
         case Way.ANSWER:
             return (field.has_presence or field.enum_type is not None) and not is_required(field)
@@ -153,7 +153,7 @@ def _may_be_null(field: FieldDescriptor, way: Way) -> bool:
             return False
 
 
-def nullable(schema: Schema) -> Schema:
+def make_nullable(schema: Schema) -> Schema:
     """The schema of a value that may also be `null`."""
     if "$ref" in schema:
         return {"anyOf": [schema, {"type": "null"}]}
@@ -162,7 +162,7 @@ def nullable(schema: Schema) -> Schema:
 
 def _enum(enum: EnumDescriptor) -> Schema:
     values = public_values(enum)
-    lines = [described(enum.full_name), ""]
+    lines = [describe(enum.full_name), ""]
     for name, number in values.items():
-        lines.append(f"* `{name}`: {described(f'{enum.full_name}.{enum.values_by_number[number].name}')}")
+        lines.append(f"* `{name}`: {describe(f'{enum.full_name}.{enum.values_by_number[number].name}')}")
     return {"type": "string", "enum": list(values), "description": "\n".join(lines)}

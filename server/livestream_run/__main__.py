@@ -26,7 +26,7 @@ from livestream_server.settings import ProcessSettings, Settings
 
 Report = Callable[[operations.Report], None]
 Work = Callable[[Report, DecoderPool | None], Coroutine[Any, Any, None]]
-"""What a worker runs. It is given what takes its reports, and what decodes the pictures of all workers."""
+"""What a worker runs. It is given what takes its reports, and what decodes the images of all workers."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,17 +63,17 @@ def _parser() -> argparse.ArgumentParser:
     gateway.add_argument("--tls-key", type=Path, metavar="PEM", help="its key")
     gateway.set_defaults(run=_gateway)
 
-    dev = commands.add_parser("dev", help="the service with an embedded database and demo people")
+    dev = commands.add_parser("dev", help="the service with an embedded database and demo users")
     dev.add_argument("--grpc", type=addresses.parse, default=Address("127.0.0.1", 50051), metavar="HOST:PORT")
     dev.add_argument("--http", type=addresses.parse, default=Address("127.0.0.1", 8080), metavar="HOST:PORT")
     dev.set_defaults(run=_dev)
 
-    demo = commands.add_parser("demo", help="the whole story against a fresh temporary instance")
+    demo = commands.add_parser("demo", help="the whole scenario against a fresh temporary instance")
     demo.set_defaults(run=_demo)
 
-    token = commands.add_parser("token", help="print a JWT for a demo person")
+    token = commands.add_parser("token", help="print a JWT for a demo user")
     token.add_argument("name", help="ayse, mehmet, john, jane or zeynep")
-    token.add_argument("--scope", default="", help="scopes of an internal service, e.g. 'people:write'")
+    token.add_argument("--scope", default="", help="scopes of an internal service, e.g. 'users:write'")
     token.set_defaults(run=_token)
     for each in (dev, token):
         each.add_argument(
@@ -169,7 +169,7 @@ def _run(options: argparse.Namespace, settings: Settings | None, work: Work, ope
 
 def _worker(settings: Settings | None, work: Callable[[], Coroutine[Any, Any, None]], heartbeat: Heartbeat) -> int:
     """Run one worker to its end; answers with its exit code."""
-    memory.return_what_is_free()
+    memory.return_free_memory()
     exit_on_abort()
     allow_open_files()
     import uvloop  # noqa: PLC0415 - after the fork
@@ -202,9 +202,9 @@ def _dev(options: argparse.Namespace) -> int:
 
 
 def _demo(_options: argparse.Namespace) -> int:
-    from livestream_run.dev.story import tell  # noqa: PLC0415 - only this command needs it
+    from livestream_run.dev.scenario import run_demo  # noqa: PLC0415 - only this command needs it
 
-    return tell()
+    return run_demo()
 
 
 def _token(options: argparse.Namespace) -> int:

@@ -24,7 +24,7 @@ def configure(settings: Settings) -> None:
         colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
     )
     structlog.configure(
-        processors=[_json] if as_json else [_stamped, console],
+        processors=[_json] if as_json else [_add_timestamp, console],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level.upper()]),
         logger_factory=(lambda *_: _lines) if as_json else structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
@@ -78,7 +78,7 @@ class _Lines:
 _lines = _Lines()
 
 
-def _stamped(_logger: object, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _add_timestamp(_logger: object, level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Structlog's own two processors for this take longer than all else that is done for a line."""
     event["level"] = level
     event["timestamp"] = datetime.now(UTC).isoformat()[:-6] + "Z"
@@ -88,4 +88,4 @@ def _stamped(_logger: object, level: str, event: MutableMapping[str, Any]) -> Mu
 def _json(logger: object, level: str, event: MutableMapping[str, Any]) -> bytes:
     if "exc_info" in event:
         event = structlog.processors.format_exc_info(logger, level, event)
-    return orjson.dumps(_stamped(logger, level, event), default=repr)
+    return orjson.dumps(_add_timestamp(logger, level, event), default=repr)

@@ -11,7 +11,7 @@ _M_TRIM_THRESHOLD, _M_ARENA_MAX = -1, -8
 _TRIM_BYTES = 128 * 1024
 
 
-def return_what_is_free() -> None:
+def return_free_memory() -> None:
     """Have freed memory go back to the system, and all threads share one heap; call it before there are others.
 
     By itself glibc keeps more the more it is asked for, and a heap per thread: some 8 MiB of a worker.

@@ -17,8 +17,8 @@ import grpc
 from pydantic_settings import BaseSettings
 
 from livestream_gateway.envelope import FIXED, STATUSES
-from livestream_server.errors import Exhausted, Invalid, ServiceError, Unavailable, every_error
-from livestream_server.transport.status import code_of
+from livestream_server.errors import InvalidArgument, ResourceExhausted, ServiceError, Unavailable, every_error
+from livestream_server.transport.status import to_status_code
 
 _CODE_AND_STATUS = re.compile(r" \([A-Z_]+, \d{3}\)")  # how a kind's docstring names what has columns of its own
 
@@ -54,7 +54,7 @@ _ERRORS = """\
 
 Written by `make docs` from the error classes; do not edit.
 
-Over gRPC, every failure carries a `google.rpc.Status` with one `ErrorInfo`: `domain` is `livestream.v1`, `reason` is
+Over gRPC, every failure carries a `google.rpc.Status` with one `ErrorInfo`: `domain` is `livestream`, `reason` is
 one of the words below and stays what it is for good, `metadata` holds what varies in the message. `INVALID_REQUEST`
 adds a `BadRequest` with one violation per field, and a failure that may pass adds `RetryInfo`. `x-request-id` in the
 trailing metadata is the id under which the log knows the call.
@@ -187,12 +187,12 @@ def _error_cells(kind: type[ServiceError]) -> tuple[str, str, str, str]:
     """Code, when, metadata, further details."""
     when = _CODE_AND_STATUS.sub("", _one_line(kind))
     also = ""
-    if issubclass(kind, Invalid):
+    if issubclass(kind, InvalidArgument):
         also = "`BadRequest`"
-    elif issubclass(kind, Exhausted | Unavailable):
+    elif issubclass(kind, ResourceExhausted | Unavailable):
         known = "retry_after" not in inspect.signature(kind).parameters
         also = f"`RetryInfo`: {kind.retry_after:g} s" if known else "`RetryInfo`: as long as it takes"
-    return code_of(kind).name, when, ", ".join(_metadata(kind)), also
+    return to_status_code(kind).name, when, ", ".join(_metadata(kind)), also
 
 
 def _metadata(kind: type[ServiceError]) -> list[str]:
@@ -208,7 +208,7 @@ def _metadata(kind: type[ServiceError]) -> list[str]:
 
 
 def _http_status(kind: type[ServiceError]) -> int:
-    return STATUSES.get(code_of(kind), 500)
+    return STATUSES.get(to_status_code(kind), 500)
 
 
 def _codes_behind(status: int) -> str:

@@ -74,7 +74,7 @@ class _Supervisor:
                 watchdog.look(now)
             gone, status = _reap()
             if gone in self._workers:
-                self._ended(gone, os.waitstatus_to_exitcode(status))
+                self._handle_end(gone, os.waitstatus_to_exitcode(status))
             elif not gone:  # else it was another child, or an orphan that the process with id 1 is given
                 time.sleep(LOOK_SECONDS)
         return self._code
@@ -99,7 +99,7 @@ class _Supervisor:
             worker = fork(lambda: self._work(heartbeat))  # noqa: B023 - called before the next round
             self._workers[worker] = Watchdog(worker, heartbeat, self._stall_seconds)
 
-    def _ended(self, worker: int, code: int) -> None:
+    def _handle_end(self, worker: int, code: int) -> None:
         del self._workers[worker]
         self._on_end(worker)
         if code == BROKEN_SETTINGS:

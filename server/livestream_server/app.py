@@ -8,54 +8,45 @@ from typing import Any
 
 import structlog
 
-from livestream.v1.access_service_pb2_grpc import add_AccessServiceServicer_to_server
-from livestream.v1.audience_service_pb2_grpc import add_AudienceServiceServicer_to_server
-from livestream.v1.feed_service_pb2_grpc import add_FeedServiceServicer_to_server
-from livestream.v1.live_stream_service_pb2_grpc import add_LiveStreamServiceServicer_to_server
-from livestream.v1.moderation_service_pb2_grpc import add_ModerationServiceServicer_to_server
-from livestream.v1.notification_service_pb2_grpc import add_NotificationServiceServicer_to_server
-from livestream.v1.people_service_pb2_grpc import add_PeopleServiceServicer_to_server
-from livestream.v1.reminder_service_pb2_grpc import add_ReminderServiceServicer_to_server
-from livestream.v1.watch_service_pb2_grpc import add_WatchServiceServicer_to_server
-from livestream_server.access.service import AccessRoom
+from livestream_server.access.service import AccessServicer
 from livestream_server.access.store import AccessGrants
-from livestream_server.audience.inbox import Inbox
-from livestream_server.audience.intake import NotificationRoom
-from livestream_server.audience.service import AudienceRoom
-from livestream_server.audience.store import Audience
-from livestream_server.audience.worker import Worker
 from livestream_server.auth.jwt import Authenticator
 from livestream_server.feeds.rankings import Rankings
-from livestream_server.feeds.service import FeedRoom
+from livestream_server.feeds.service import FeedServicer
 from livestream_server.feeds.store import Feeds
 from livestream_server.images.pool import DecoderPool, open_decoders
 from livestream_server.images.store import Thumbnails
-from livestream_server.moderation.service import ModerationRoom
+from livestream_server.moderation.service import ModerationServicer
 from livestream_server.moderation.store import Bans
 from livestream_server.mongo import client as mongo
 from livestream_server.mongo import failures
 from livestream_server.mongo.lease import Lease
-from livestream_server.people.service import PeopleRoom
-from livestream_server.people.store import People
-from livestream_server.reminders.service import ReminderRoom
+from livestream_server.notifications.service import NotificationServicer
+from livestream_server.notifications.store import Inbox
+from livestream_server.notifications.worker import Worker
+from livestream_server.participants.presence import Audience
+from livestream_server.participants.service import AudienceServicer
+from livestream_server.participants.store import Participants
+from livestream_server.reminders.service import ReminderServicer
 from livestream_server.reminders.store import Reminders
 from livestream_server.settings import Settings
 from livestream_server.streams.admission import Admission
-from livestream_server.streams.deadlines import Limits
-from livestream_server.streams.seats import Seats
-from livestream_server.streams.service import LiveStreamRoom
-from livestream_server.streams.showcase import Showcase
+from livestream_server.streams.expiry import Limits
+from livestream_server.streams.presenter import StoredStreamPresenter
+from livestream_server.streams.service import LiveStreamServicer
 from livestream_server.streams.store import Streams
 from livestream_server.streams.sweeper import Sweeper
 from livestream_server.streams.watching import Journals
-from livestream_server.tokens.agora import token_issuer
+from livestream_server.tokens.agora import create_token_issuer
 from livestream_server.transport import limits as caller_limits
 from livestream_server.transport.forwarded import parse_network
 from livestream_server.transport.pipeline import Guards, Handler, Registry
 from livestream_server.transport.values import utc_now
-from livestream_server.watch.feed import Feed
-from livestream_server.watch.service import WatchRoom
-from livestream_server.watch.store import Bell
+from livestream_server.users.service import UserServicer
+from livestream_server.users.store import Users
+from livestream_server.watch.hub import WatchHub
+from livestream_server.watch.service import WatchServicer
+from livestream_server.watch.store import ChangeNotifier
 
 PING_EVERY = 1.0
 PING_TIMEOUT = 2.0
@@ -94,7 +85,7 @@ async def open_service(
     workers; without them the service has its own. Raises UnusableSetting for a setting that cannot work,
     DatabaseUnreachable if the database does not answer at the start, and DecodersUnavailable likewise.
     """
-    tokens = token_issuer(settings.agora)
+    tokens = create_token_issuer(settings.agora)
     auth = Authenticator(settings.jwt)
     async with (
         nullcontext(decoders) if decoders else open_decoders(settings) as pool,
@@ -103,8 +94,12 @@ async def open_service(
         thumbnails = Thumbnails(settings.media, pool)
         database = mongo.database(client, settings.mongo)
         limits = _limits(settings)
-        streams, seats, grants = Streams(database, limits), Seats(database, limits.host_silent), AccessGrants(database)
-        people = People(database, cache_seconds=settings.people_cache_seconds)
+        streams, participants, grants = (
+            Streams(database, limits),
+            Participants(database, limits.host_silent),
+            AccessGrants(database),
+        )
+        users = Users(database, cache_seconds=settings.user_cache_seconds)
         audience, inbox = Audience(database, limits.host_silent), Inbox(database)
         bans = Bans(database)
         reminders = Reminders(database)
@@ -112,14 +107,14 @@ async def open_service(
         rankings = Rankings(database, feeds, clock, every=timedelta(seconds=settings.sweep_seconds))
         await auth.start()
         await thumbnails.start()
-        with failures.at_start():
-            for each in (streams, seats, audience, people, inbox, bans, reminders, feeds, rankings):
+        with failures.translate_start_failures():
+            for each in (streams, participants, audience, users, inbox, bans, reminders, feeds, rankings):
                 await each.prepare()
 
         registry = Registry(
             Guards(
                 authenticate=auth.authenticate,
-                explain=failures.as_service_error,
+                explain=failures.to_service_error,
                 database_deadline=failures.deadline,
                 max_in_flight=settings.max_in_flight,
                 max_deadline=settings.max_deadline_seconds,
@@ -129,49 +124,51 @@ async def open_service(
                 limits=caller_limits.Limits.of(settings),
             )
         )
-        admission = Admission(streams, people, bans, grants)
-        room = LiveStreamRoom(
+        admission = Admission(streams, users, bans, grants)
+        servicer = LiveStreamServicer(
             streams=streams,
-            seats=seats,
-            people=people,
+            participants=participants,
+            users=users,
             admission=admission,
             thumbnails=thumbnails,
             tokens=tokens,
             limits=limits,
             clock=clock,
         )
-        add_LiveStreamServiceServicer_to_server(room, registry)  # type: ignore[arg-type]  # all of a server it needs
-        add_PeopleServiceServicer_to_server(PeopleRoom(people, clock), registry)  # type: ignore[arg-type]  # likewise
-        add_AccessServiceServicer_to_server(AccessRoom(grants, streams, people, clock), registry)  # type: ignore[arg-type]  # likewise
-        viewers = AudienceRoom(audience=audience, admission=admission, bans=bans, people=people, clock=clock)
-        add_AudienceServiceServicer_to_server(viewers, registry)  # type: ignore[arg-type]  # likewise
-        notifications = NotificationRoom(inbox, settings.agora.notification_secret, clock)
-        add_NotificationServiceServicer_to_server(notifications, registry)  # type: ignore[arg-type]  # likewise
-        moderation = ModerationRoom(
+        registry.add("livestream.v1.LiveStreamService", servicer)
+        registry.add("livestream.v1.UserService", UserServicer(users, clock))
+        registry.add("livestream.v1.AccessService", AccessServicer(grants, streams, users, clock))
+        viewers = AudienceServicer(audience=audience, admission=admission, bans=bans, users=users, clock=clock)
+        registry.add("livestream.v1.AudienceService", viewers)
+        notifications = NotificationServicer(inbox, settings.agora.notification_secret, clock)
+        registry.add("livestream.v1.NotificationService", notifications)
+        moderation = ModerationServicer(
             bans=bans,
             streams=streams,
-            seats=seats,
-            people=people,
+            participants=participants,
+            users=users,
             token_life=timedelta(seconds=settings.agora.token_life_seconds),
             clock=clock,
         )
-        add_ModerationServiceServicer_to_server(moderation, registry)  # type: ignore[arg-type]  # likewise
+        registry.add("livestream.v1.ModerationService", moderation)
 
-        add_ReminderServiceServicer_to_server(ReminderRoom(reminders, streams, people, clock), registry)  # type: ignore[arg-type]  # likewise
+        registry.add("livestream.v1.ReminderService", ReminderServicer(reminders, streams, users, clock))
 
-        lists = FeedRoom(
+        lists = FeedServicer(
             feeds=feeds,
             rankings=rankings,
-            showcase=Showcase(thumbnails),
-            people=people,
+            presenter=StoredStreamPresenter(thumbnails),
+            users=users,
             reminders=reminders,
             clock=clock,
         )
-        add_FeedServiceServicer_to_server(lists, registry)  # type: ignore[arg-type]  # likewise
+        registry.add("livestream.v1.FeedService", lists)
 
-        feed = Feed(Journals(streams, admission, people, thumbnails), seats, bans, Bell(database), clock)
-        watch = WatchRoom(feed, people, heartbeat=settings.heartbeat_seconds)
-        add_WatchServiceServicer_to_server(watch, registry)  # type: ignore[arg-type]  # likewise
+        hub = WatchHub(
+            Journals(streams, admission, users, thumbnails), participants, bans, ChangeNotifier(database), clock
+        )
+        watch = WatchServicer(hub, users, heartbeat=settings.heartbeat_seconds)
+        registry.add("livestream.v1.WatchService", watch)
 
         service = Service(registry.handlers, registry.end_streams, auth.keys_known)
         every = timedelta(seconds=settings.sweep_seconds)
@@ -183,7 +180,7 @@ async def open_service(
             asyncio.create_task(sweeper.run()),
             *([asyncio.create_task(worker.run())] if settings.agora.notification_secret else []),
             asyncio.create_task(rankings.run()),
-            *map(asyncio.create_task, feed.work()),
+            *map(asyncio.create_task, hub.work()),
         ]
         try:
             yield service

@@ -1,7 +1,7 @@
 """Why a call can fail, in words of the domain.
 
-A room raises a subclass of one of these kinds; `transport` turns the kind into a gRPC status, once. Every leaf
-class has a `reason` (UPPER_SNAKE, at most 63 characters, unique), which callers may rely on for good; whatever
+A feature package raises a subclass of one of these kinds; `transport` turns the kind into a gRPC status, once. Every
+leaf class has a `reason` (UPPER_SNAKE, at most 63 characters, unique), which callers may rely on for good; whatever
 varies in the message also stands in `metadata`.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-DOMAIN = "livestream.v1"
+DOMAIN = "livestream"
 
 
 class CannotStart(Exception):
@@ -44,7 +44,7 @@ class Violation:
     description: str
 
 
-class Invalid(ServiceError):
+class InvalidArgument(ServiceError):
     """The request can never work, whatever the state (INVALID_ARGUMENT, 400)."""
 
     reason = "INVALID_REQUEST"
@@ -73,7 +73,7 @@ class Unauthenticated(ServiceError):
         self.cause = cause
 
 
-class NotAllowed(ServiceError):
+class PermissionDenied(ServiceError):
     """Nothing about the object's state will change the answer for this caller (PERMISSION_DENIED, 403)."""
 
 
@@ -85,11 +85,11 @@ class AlreadyExists(ServiceError):
     """What should be new is there already (ALREADY_EXISTS, 409)."""
 
 
-class Refused(ServiceError):
+class FailedPrecondition(ServiceError):
     """The object's present state forbids the call (FAILED_PRECONDITION, 409)."""
 
 
-class Exhausted(ServiceError):
+class ResourceExhausted(ServiceError):
     """A limit is reached; the same call may work after `retry_after` seconds (RESOURCE_EXHAUSTED, 429)."""
 
     retry_after: float = 1.0
@@ -114,7 +114,7 @@ class DeadlineExceeded(ServiceError):
         super().__init__("the deadline passed before the call was finished")
 
 
-class Overloaded(Exhausted):
+class Overloaded(ResourceExhausted):
     """Too many calls are in flight."""
 
     reason = "OVERLOADED"
@@ -123,7 +123,7 @@ class Overloaded(Exhausted):
         super().__init__("too many calls are in flight; try again later")
 
 
-class CallerLimited(Exhausted):
+class CallerLimited(ResourceExhausted):
     """The caller takes more than one caller may; others are not concerned."""
 
 
@@ -157,7 +157,7 @@ class TooManyWatches(CallerLimited):
         super().__init__(f"you watch {limit} times already; end one first", limit=str(limit))
 
 
-class TooSlow(Exhausted):
+class TooSlow(ResourceExhausted):
     """The answers of a stream were not read as fast as they came; nothing is kept for such a caller."""
 
     reason = "WATCHER_TOO_SLOW"
@@ -167,7 +167,7 @@ class TooSlow(Exhausted):
         super().__init__("the answers were not read as fast as they came; resume after the last one", last=str(last))
 
 
-class MissingScope(NotAllowed):
+class MissingScope(PermissionDenied):
     """The token does not carry the scope that an internal method asks for."""
 
     reason = "MISSING_SCOPE"

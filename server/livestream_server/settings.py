@@ -102,14 +102,14 @@ class MediaSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="MEDIA_", frozen=True)
 
-    directory: Path = Field(Path("media"), description="Local directory of the pictures, unless a bucket is set.")
+    directory: Path = Field(Path("media"), description="Local directory of the thumbnails, unless a bucket is set.")
     base_url: str = Field(
         "http://127.0.0.1:8080/media",
         pattern=r"^https?://\S+[^/]$",
-        description="Public address of the pictures: the gateway's /media, a CDN, or the bucket.",
+        description="Public address of the thumbnails: the gateway's /media, a CDN, or the bucket.",
     )
     heic: bool = Field(False, description="Take HEIC, too; needs the extra `heic` (deployment.md).")
-    s3_bucket: str | None = Field(None, description="S3 bucket of the pictures, instead of the directory.")
+    s3_bucket: str | None = Field(None, description="S3 bucket of the thumbnails, instead of the directory.")
     s3_endpoint: str | None = Field(None, description="Address of an S3 service that is not Amazon's.")
     s3_region: str = Field("us-east-1", description="Region of the bucket.")
     s3_access_key_id: SecretStr | None = Field(None, description="Access key; absent to use the machine's role.")
@@ -181,14 +181,16 @@ class Settings(ProcessSettings):
         description="An active stream is ended after that; its tokens end five minutes later at the latest.",
     )
     host_grace_seconds: int = Field(120, ge=1, description="An active stream is ended when its host is gone that long.")
-    people_cache_seconds: float = Field(5.0, ge=0, description="How long a person's card may be out of date.")
+    user_cache_seconds: float = Field(5.0, ge=0, description="How long a user's summary may be out of date.")
     image_workers: int = Field(
-        1, ge=1, le=16, description="Pictures decoded at the same time, for all workers together: a process for each."
+        1, ge=1, le=16, description="Thumbnails decoded at the same time, for all workers together: a process for each."
     )
     image_queue: int = Field(
-        16, ge=0, description="Pictures that may wait, of all workers together; more are refused at once."
+        16, ge=0, description="Thumbnails that may wait, of all workers together; more are refused at once."
     )
-    image_share: int = Field(2, ge=1, description="Pictures of one user that may be decoded or wait at the same time.")
+    image_share: int = Field(
+        2, ge=1, description="Thumbnails of one user that may be decoded or wait at the same time."
+    )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Addresses or networks whose `x-forwarded-for` is believed over gRPC, comma separated: proxies and"

@@ -46,7 +46,7 @@ def test_an_rtm_token_of_the_library_reads_back_and_verifies(case: Case) -> None
 
 
 def test_another_channel_uid_or_certificate_did_not_sign_it() -> None:
-    """A token of another stream, person or project would pass for the right one."""
+    """A token of another stream, user or project would pass for the right one."""
     token = decode(vendor.rtc_006(Case(channel="demo", uid=7)))
     assert not token.is_for_name("demo2")
     assert not token.is_for_uid("8")
@@ -97,6 +97,6 @@ MESSAGE_AT = 2 + 32 + 4 + 4  # behind signature and checksums
     ],
 )
 def test_a_refusal_says_what_is_wrong(text: str, why: str) -> None:
-    """A person who copied a token badly would not see how; or two strings would be the same token."""
+    """A user who copied a token badly would not see how; or two strings would be the same token."""
     with pytest.raises(TokenFormatError, match=why):
         decode(text)

@@ -252,7 +252,7 @@ def test_a_zlib_bomb_is_not_inflated() -> None:
     ],
 )
 def test_a_refusal_says_what_is_wrong(text: str, why: str) -> None:
-    """A person who copied a token badly would not see how; or two strings would be the same token."""
+    """A user who copied a token badly would not see how; or two strings would be the same token."""
     with pytest.raises(TokenFormatError, match=why):
         decode(text)
 

@@ -1,4 +1,4 @@
-"""What a person who holds a token in hand is told about it."""
+"""What a user who holds a token in hand is told about it."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,7 +35,7 @@ def token_007(*services: Rtc | Rtm) -> str:
 
 
 def test_a_007_token_tells_everything() -> None:
-    """A person could not see what a token is for."""
+    """A user could not see what a token is for."""
     found = inspect(vendor.both_007(CASE), now=ISSUED)
     rights = ("join channel", "publish audio", "publish video", "publish data")
     rtc_rights = tuple(Privilege(each, ENDS) for each in rights)
@@ -93,7 +93,7 @@ def test_nothing_is_wrong_with_a_good_rtm_token(version: str) -> None:
     ],
 )
 def test_what_is_wrong_is_named(version: str, changes: dict[str, Any], kind: ProblemKind) -> None:
-    """A person would not learn why Agora refuses a token."""
+    """A user would not learn why Agora refuses a token."""
     found = asked(RTC_TOKENS[version](CASE), **changes)
     assert kinds(found) == [kind]
     assert all(each.detail for each in found.problems)
@@ -109,7 +109,7 @@ def test_a_token_is_good_until_the_instant_it_ends(version: str) -> None:
 
 @versions
 def test_an_rtm_token_for_somebody_else_is_named(version: str) -> None:
-    """Two people would share one login."""
+    """Two users would share one login."""
     token = RTM_TOKENS[version](CASE)
     assert kinds(inspect(token, user_id="somebody-else", now=ISSUED)) == [ProblemKind.OTHER_USER_ID]
 
@@ -139,7 +139,7 @@ def test_a_right_that_ends_before_its_token_is_over() -> None:
 
 
 def test_an_expired_publishers_token_is_only_expired() -> None:
-    """The person would be sent to look for rights that were there."""
+    """The user would be sent to look for rights that were there."""
     assert kinds(asked(vendor.rtc_007(CASE), publish=True, now=ENDS)) == [ProblemKind.EXPIRED]
 
 

@@ -14,7 +14,7 @@ from livestream_server.settings import JwtSettings
 
 NOW = 1_800_000_000
 SECRET = "a shared secret of more than thirty-two bytes"
-PERSON = "65a0c0ffee65a0c0ffee65a0"
+USER = "65a0c0ffee65a0c0ffee65a0"
 ISSUER = "https://id.example"
 AUDIENCE = "livestream"
 LEEWAY = 30
@@ -37,7 +37,7 @@ def settings(**changes: Any) -> JwtSettings:
 
 def claims(**changes: Any) -> dict[str, Any]:
     """Good claims with some changed, or left out (`ABSENT`)."""
-    good = {"sub": PERSON, "iat": NOW, "exp": NOW + 3600, "iss": ISSUER, "aud": AUDIENCE}
+    good = {"sub": USER, "iat": NOW, "exp": NOW + 3600, "iss": ISSUER, "aud": AUDIENCE}
     return {name: value for name, value in (good | changes).items() if value is not ABSENT}
 
 

@@ -17,8 +17,8 @@ from tests.auth.forging import (
     ISSUER,
     LEEWAY,
     NOW,
-    PERSON,
     SECRET,
+    USER,
     Clock,
     cause_of_refusal,
     claims,
@@ -57,13 +57,13 @@ ACCEPTED = {
 @pytest.mark.parametrize("value", ACCEPTED.values(), ids=ACCEPTED.keys())
 async def test_an_honest_token_is_let_in(authenticator: Authenticator, value: str) -> None:
     """An issuer that does nothing wrong would be shut out."""
-    assert await authenticator.authenticate(f"Bearer {value}") == Caller(PERSON, frozenset())
+    assert await authenticator.authenticate(f"Bearer {value}") == Caller(USER, frozenset())
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
 async def test_the_scheme_is_read_in_any_case(authenticator: Authenticator, scheme: str) -> None:
     """RFC 9110, section 11.1: clients that write it in lower case would be shut out."""
-    assert (await authenticator.authenticate(f"{scheme} {token()}")).id == PERSON
+    assert (await authenticator.authenticate(f"{scheme} {token()}")).id == USER
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ async def test_a_public_key_in_a_file_verifies(algorithm: str, clock: Clock, tmp
     await authenticator.start()
 
     good = jwt.encode(claims(), private, algorithm)
-    assert (await authenticator.authenticate(f"Bearer {good}")).id == PERSON
+    assert (await authenticator.authenticate(f"Bearer {good}")).id == USER
 
     message, _, signature = good.rpartition(".")
     flipped = "A" if signature[10] != "A" else "B"
@@ -101,20 +101,20 @@ async def test_one_key_serves_every_algorithm_of_its_family(clock: Clock, tmp_pa
     authenticator = Authenticator(settings(secret=None, algorithms="RS256,RS512", public_key_file=file), clock=clock)
     await authenticator.start()
     for algorithm in ("RS256", "RS512"):
-        assert (await authenticator.authenticate(f"Bearer {jwt.encode(claims(), RSA_KEY, algorithm)}")).id == PERSON
+        assert (await authenticator.authenticate(f"Bearer {jwt.encode(claims(), RSA_KEY, algorithm)}")).id == USER
 
 
 async def test_a_minted_token_is_let_in(authenticator: Authenticator) -> None:
     """`livestream-server token` would hand out tokens that the service refuses."""
-    minted = mint(SECRET, PERSON, issuer=ISSUER, audience=AUDIENCE, scope="people:write", now=NOW + 0.9)
-    assert await authenticator.authenticate(f"Bearer {minted}") == Caller(PERSON, frozenset({"people:write"}))
-    assert jwt.decode(minted, options={"verify_signature": False}) == claims(exp=NOW + 86_400, scope="people:write")
+    minted = mint(SECRET, USER, issuer=ISSUER, audience=AUDIENCE, scope="users:write", now=NOW + 0.9)
+    assert await authenticator.authenticate(f"Bearer {minted}") == Caller(USER, frozenset({"users:write"}))
+    assert jwt.decode(minted, options={"verify_signature": False}) == claims(exp=NOW + 86_400, scope="users:write")
 
 
 async def test_a_minted_token_says_only_what_was_asked_for(clock: Clock) -> None:
     """A development setup without issuer and audience would refuse its own tokens."""
     authenticator = Authenticator(settings(issuer=None, audience=None), clock=clock)
     await authenticator.start()
-    minted = mint(SECRET, PERSON, life_seconds=60, now=NOW)
-    assert (await authenticator.authenticate(f"Bearer {minted}")).id == PERSON
-    assert jwt.decode(minted, options={"verify_signature": False}) == {"sub": PERSON, "iat": NOW, "exp": NOW + 60}
+    minted = mint(SECRET, USER, life_seconds=60, now=NOW)
+    assert (await authenticator.authenticate(f"Bearer {minted}")).id == USER
+    assert jwt.decode(minted, options={"verify_signature": False}) == {"sub": USER, "iat": NOW, "exp": NOW + 60}

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from livestream_server.auth.caller import Caller
 from livestream_server.auth.jwt import Authenticator
 from livestream_server.errors import Unauthenticated
-from tests.auth.forging import NOW, PERSON, claims, encoded, signed
+from tests.auth.forging import NOW, USER, claims, encoded, signed
 
 many = settings(
     max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )  # the fixture remembers only what it let in
 
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([PERSON, NOW, NOW + 60]),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from([USER, NOW, NOW + 60]),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=5,
 )
@@ -63,6 +63,6 @@ async def test_any_header_is_refused_or_read(
 @many
 @given(changes=st.dictionaries(st.sampled_from(["sub", "iat", "exp", "nbf", "iss", "aud", "scope", "jti"]), anything))
 async def test_any_claims_are_refused_or_a_caller(authenticator: Authenticator, changes: dict[str, Any]) -> None:
-    """As above, for what a careless issuer signs; nobody but the person named gets in."""
+    """As above, for what a careless issuer signs; nobody but the user named gets in."""
     caller = await outcome(authenticator, f"Bearer {signed({'alg': 'HS256'}, claims(**changes))}")
-    assert caller is None or (caller.id == PERSON == (claims(**changes)["sub"]))
+    assert caller is None or (caller.id == USER == (claims(**changes)["sub"]))

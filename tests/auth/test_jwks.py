@@ -15,7 +15,7 @@ from livestream_server.auth import jwks
 from livestream_server.auth.jwt import Authenticator
 from livestream_server.auth.keys import UnusableKeys
 from livestream_server.errors import Unauthenticated, Unavailable
-from tests.auth.forging import NOW, PERSON, SECRET, Clock, cause_of_refusal, claims, settings, signed
+from tests.auth.forging import NOW, SECRET, USER, Clock, cause_of_refusal, claims, settings, signed
 
 RSA_KEY = rsa.generate_private_key(65537, 2048)
 RSA_OTHER = rsa.generate_private_key(65537, 2048)
@@ -97,7 +97,7 @@ async def test_a_published_key_verifies(issuer: Issuer, clock: Clock, private: A
     issuer.publish(bare, full)
     authenticator = await started(issuer, clock, algorithm)
     for kid in ("bare", "full"):
-        assert (await authenticator.authenticate(carried(private, algorithm, kid))).id == PERSON
+        assert (await authenticator.authenticate(carried(private, algorithm, kid))).id == USER
     assert issuer.asked == 1
 
 
@@ -111,7 +111,7 @@ async def test_only_the_key_that_the_token_names_verifies(issuer: Issuer, clock:
     authenticator = await started(issuer, clock)
     assert await cause_of_refusal(authenticator, carried(RSA_OTHER, "RS256", "first")) == "bad_signature"
     assert await cause_of_refusal(authenticator, carried(RSA_KEY, "RS256", None)) == "missing_key_id"
-    assert (await authenticator.authenticate(carried(RSA_OTHER, "RS256", "second"))).id == PERSON
+    assert (await authenticator.authenticate(carried(RSA_OTHER, "RS256", "second"))).id == USER
 
 
 async def test_a_key_verifies_only_what_it_is_published_for(issuer: Issuer, clock: Clock) -> None:
@@ -135,7 +135,7 @@ async def test_a_key_verifies_only_what_it_is_published_for(issuer: Issuer, cloc
         None,
     )
     authenticator = await started(issuer, clock, "RS256,RS512")
-    assert (await authenticator.authenticate(carried(RSA_KEY, "RS256", "first"))).id == PERSON
+    assert (await authenticator.authenticate(carried(RSA_KEY, "RS256", "first"))).id == USER
     assert await cause_of_refusal(authenticator, carried(RSA_KEY, "RS512", "first")) == "wrong_algorithm"
     for kid in ("encrypts", "curve", "short", "private", "shared", "broken", "empty", "nothing", "7"):
         assert await cause_of_refusal(authenticator, carried(RSA_OTHER, "RS256", kid)) == "unknown_key"
@@ -148,8 +148,8 @@ async def test_a_new_key_is_found_when_a_token_names_it(issuer: Issuer, clock: C
     authenticator = await started(issuer, clock)
     issuer.publish(published(RSA_KEY, "first", "RS256"), published(RSA_OTHER, "second", "RS256"))
     clock.now += jwks.COOLDOWN_SECONDS
-    assert (await authenticator.authenticate(carried(RSA_OTHER, "RS256", "second"))).id == PERSON
-    assert (await authenticator.authenticate(carried(RSA_KEY, "RS256", "first"))).id == PERSON
+    assert (await authenticator.authenticate(carried(RSA_OTHER, "RS256", "second"))).id == USER
+    assert (await authenticator.authenticate(carried(RSA_KEY, "RS256", "first"))).id == USER
     assert issuer.asked == 2
 
 
@@ -157,7 +157,7 @@ async def test_a_withdrawn_key_stops_working(issuer: Issuer, clock: Clock) -> No
     """Whoever stole a key could go on after the issuer withdrew it."""
     authenticator = await started(issuer, clock)
     old = carried(RSA_KEY, "RS256", "first")
-    assert (await authenticator.authenticate(old)).id == PERSON
+    assert (await authenticator.authenticate(old)).id == USER
     issuer.publish(published(RSA_OTHER, "second", "RS256"))
     clock.now += jwks.LIFE_SECONDS
     assert await cause_of_refusal(authenticator, old) == "unknown_key"
@@ -181,7 +181,7 @@ async def test_a_clock_that_was_set_back_does_not_stop_rotation(issuer: Issuer, 
     issuer.publish(published(RSA_OTHER, "second", "RS256"))
     clock.now -= 3600
     early = carried(RSA_OTHER, "RS256", "second", iat=NOW - 3600, exp=NOW)
-    assert (await authenticator.authenticate(early)).id == PERSON
+    assert (await authenticator.authenticate(early)).id == USER
 
 
 @pytest.mark.parametrize(
@@ -196,13 +196,13 @@ async def test_an_issuer_in_trouble_costs_only_those_it_has_to_vouch_for(
     issuer.status, issuer.document = status, document
     for minutes in (10, 20):
         clock.now = NOW + 60 * minutes
-        assert (await authenticator.authenticate(carried(RSA_KEY, "RS256", "first"))).id == PERSON
+        assert (await authenticator.authenticate(carried(RSA_KEY, "RS256", "first"))).id == USER
         with pytest.raises(Unavailable):
             await authenticator.authenticate(carried(RSA_OTHER, "RS256", "second"))
     issuer.status = 200
     issuer.publish(published(RSA_OTHER, "second", "RS256"))
     clock.now += jwks.COOLDOWN_SECONDS
-    assert (await authenticator.authenticate(carried(RSA_OTHER, "RS256", "second"))).id == PERSON
+    assert (await authenticator.authenticate(carried(RSA_OTHER, "RS256", "second"))).id == USER
     assert await cause_of_refusal(authenticator, carried(RSA_KEY, "RS256", "first", jti="new")) == "unknown_key"
 
 
@@ -219,7 +219,7 @@ async def test_a_silent_issuer_is_waited_for_only_so_long(
 
     monkeypatch.setattr(jwks, "TIMEOUT_SECONDS", 5)
     clock.now += jwks.LIFE_SECONDS
-    assert (await authenticator.authenticate(carried(RSA_KEY, "RS256", "first"))).id == PERSON
+    assert (await authenticator.authenticate(carried(RSA_KEY, "RS256", "first"))).id == USER
     assert not authenticator._keys._refreshing.done()  # it was asked, and nobody waited
 
 
@@ -238,7 +238,7 @@ async def test_a_caller_who_gives_up_does_not_take_the_answer_from_the_others(is
     await asyncio.wait([hasty])
     assert hasty.cancelled()
     issuer.answers.set()
-    assert (await patient).id == PERSON
+    assert (await patient).id == USER
     assert issuer.asked == 2
 
 

@@ -15,8 +15,8 @@ from tests.auth.forging import (
     ISSUER,
     LEEWAY,
     NOW,
-    PERSON,
     SECRET,
+    USER,
     Clock,
     cause_of_refusal,
     claims,
@@ -124,19 +124,19 @@ HOSTILE = {
     "iss a list": (token(iss=[ISSUER]), "wrong_issuer"),
     # Who
     "sub an object": (token(sub={"$ne": None}), "malformed_subject"),
-    "sub a number": (token(sub=int(PERSON, 16)), "malformed_subject"),
+    "sub a number": (token(sub=int(USER, 16)), "malformed_subject"),
     "sub null": (token(sub=None), "malformed_subject"),
     "sub empty": (token(sub=""), "malformed_subject"),
-    "sub with a lone surrogate": (with_text(sub=f'"{PERSON[:-1]}\\ud800"'), "malformed_subject"),
-    "sub too long": (token(sub=PERSON + "0"), "malformed_subject"),
-    "sub too short": (token(sub=PERSON[:-1]), "malformed_subject"),
-    "sub in upper case": (token(sub=PERSON.upper()), "malformed_subject"),
-    "sub with a newline": (token(sub=PERSON + "\n"), "malformed_subject"),
+    "sub with a lone surrogate": (with_text(sub=f'"{USER[:-1]}\\ud800"'), "malformed_subject"),
+    "sub too long": (token(sub=USER + "0"), "malformed_subject"),
+    "sub too short": (token(sub=USER[:-1]), "malformed_subject"),
+    "sub in upper case": (token(sub=USER.upper()), "malformed_subject"),
+    "sub with a newline": (token(sub=USER + "\n"), "malformed_subject"),
     "sub in Arabic digits": (token(sub="\u0661" * 24), "malformed_subject"),
     "sub twice": (signed(HEADER, json.dumps(claims())[:-1] + f', "sub": "{"0" * 24}"}}'), "malformed"),
     "scope twice": (signed(HEADER, json.dumps(claims())[:-1] + ', "scope": "a", "scope": "b"}'), "malformed"),
     "a name twice, further in": (with_text(iss='{"a":1,"a":2}'), "malformed"),
-    "scope a list": (token(scope=["people:write"]), "malformed_scope"),
+    "scope a list": (token(scope=["users:write"]), "malformed_scope"),
     "scope null": (token(scope=None), "malformed_scope"),
     # Signature
     "signature by another secret": (signed(HEADER, claims(), secret="x" * 40), "bad_signature"),
@@ -205,7 +205,7 @@ async def test_every_known_attack_is_refused_in_the_same_words(
 
 async def test_the_token_that_the_attacks_vary_is_good(authenticator: Authenticator) -> None:
     """The table above would prove nothing: everything could be refused for a reason of its own."""
-    assert (await authenticator.authenticate(bearer(GOOD))).id == PERSON
+    assert (await authenticator.authenticate(bearer(GOOD))).id == USER
 
 
 async def test_a_public_key_is_no_shared_secret(clock: Clock, tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ async def test_without_an_audience_of_ours_a_token_for_someone_is_refused(clock:
     await authenticator.start()
     for audience in (AUDIENCE, [AUDIENCE], [], None, [None]):
         assert await cause_of_refusal(authenticator, bearer(token(aud=audience))) == "wrong_audience"
-    assert (await authenticator.authenticate(bearer(token(aud=ABSENT)))).id == PERSON
+    assert (await authenticator.authenticate(bearer(token(aud=ABSENT)))).id == USER
 
 
 async def test_without_leeway_a_token_ends_on_the_second(clock: Clock) -> None:
@@ -235,7 +235,7 @@ async def test_without_leeway_a_token_ends_on_the_second(clock: Clock) -> None:
     authenticator = Authenticator(settings(leeway_seconds=0), clock=clock)
     await authenticator.start()
     last = bearer(token(iat=NOW - 60, exp=NOW + 1))
-    assert (await authenticator.authenticate(last)).id == PERSON
+    assert (await authenticator.authenticate(last)).id == USER
     clock.now = NOW + 1
     assert await cause_of_refusal(authenticator, last) == "expired"
 

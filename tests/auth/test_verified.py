@@ -7,8 +7,8 @@ import pytest
 from jwt import PyJWS
 
 from livestream_server.auth.jwt import Authenticator
-from livestream_server.remembered import Remembered
-from tests.auth.forging import NOW, PERSON, Clock, cause_of_refusal, token
+from livestream_server.bounded_cache import BoundedCache
+from tests.auth.forging import NOW, USER, Clock, cause_of_refusal, token
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ async def test_a_token_is_verified_once_a_minute(
     """Every call would pay for a signature check, or a withdrawn key would work on for hours."""
     for second, times in ((0, 1), (0, 1), (59.9, 1), (60, 2), (119, 2), (120, 3)):
         clock.now = NOW + second
-        assert (await authenticator.authenticate(f"Bearer {token()}")).id == PERSON
+        assert (await authenticator.authenticate(f"Bearer {token()}")).id == USER
         assert len(verifications) == times
 
 
@@ -42,8 +42,8 @@ async def test_a_remembered_token_still_expires(
     short = f"Bearer {token(iat=NOW - 60, exp=NOW + 10)}"
     await authenticator.authenticate(short)
     clock.now = NOW + 10
-    assert (await authenticator.authenticate(short)).id == PERSON  # within the leeway, verified anew each time
-    assert (await authenticator.authenticate(short)).id == PERSON
+    assert (await authenticator.authenticate(short)).id == USER  # within the leeway, verified anew each time
+    assert (await authenticator.authenticate(short)).id == USER
     assert len(verifications) == 3
     clock.now = NOW + 40
     assert await cause_of_refusal(authenticator, short) == "expired"
@@ -54,11 +54,11 @@ async def test_a_refusal_is_not_remembered(authenticator: Authenticator, clock: 
     early = f"Bearer {token(iat=NOW + 60)}"
     assert await cause_of_refusal(authenticator, early) == "not_yet_valid"
     clock.now = NOW + 60
-    assert (await authenticator.authenticate(early)).id == PERSON
+    assert (await authenticator.authenticate(early)).id == USER
 
 
-async def test_two_tokens_of_one_person_are_two(authenticator: Authenticator) -> None:
-    """A person's second token would get the scopes of the first."""
+async def test_two_tokens_of_one_user_are_two(authenticator: Authenticator) -> None:
+    """A user's second token would get the scopes of the first."""
     for scope in ("a", "b", "a"):
         caller = await authenticator.authenticate(f"Bearer {token(scope=scope)}")
         assert caller.scopes == {scope}
@@ -66,7 +66,7 @@ async def test_two_tokens_of_one_person_are_two(authenticator: Authenticator) ->
 
 async def test_the_oldest_leaves_when_it_is_full(authenticator: Authenticator, verifications: list[str]) -> None:
     """Many callers would fill the memory."""
-    authenticator._verified._entries = Remembered(3)
+    authenticator._verified._entries = BoundedCache(3)
     first, *others = (f"Bearer {token(jti=str(number))}" for number in range(4))
     for each in (first, *others):
         await authenticator.authenticate(each)
@@ -82,7 +82,7 @@ async def test_a_token_that_is_verified_anew_is_the_newest(
     authenticator: Authenticator, clock: Clock, verifications: list[str]
 ) -> None:
     """A busy caller's token would leave at once, because it was first seen long ago."""
-    authenticator._verified._entries = Remembered(2)
+    authenticator._verified._entries = BoundedCache(2)
     busy, idle, other = (f"Bearer {token(jti=name)}" for name in ("busy", "idle", "other"))
     await authenticator.authenticate(busy)
     await authenticator.authenticate(idle)

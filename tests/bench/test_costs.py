@@ -23,7 +23,7 @@ from structlog.testing import capture_logs
 
 from livestream.v1.live_stream_pb2 import ROLE_AUDIENCE, ROLE_HOST
 from livestream.v1.live_stream_service_pb2 import CreateStreamRequest, JoinStreamRequest
-from livestream.v1.people_service_pb2 import PutPersonRequest
+from livestream.v1.user_service_pb2 import PutUserRequest
 from livestream_gateway.app import create_app
 from livestream_gateway.guard import Guard
 from livestream_gateway.invoker import LocalInvoker
@@ -32,7 +32,7 @@ from livestream_server.app import open_service
 from livestream_server.settings import AgoraSettings, JwtSettings, Settings
 from tests.mongo.test_commands import Counting
 from tests.support.direct import call
-from tests.support.world import metadata, person_request, settings_for
+from tests.support.environment import metadata, settings_for, user_request
 
 TIMES = 50
 JOIN = "LiveStreamService/JoinStream"
@@ -154,14 +154,14 @@ async def test_a_join_takes_little_memory_and_gives_it_back(handlers: Any) -> No
 
 
 async def test_a_crowd_shares_its_commands(mongo_uri: str, database_name: str, media: Path) -> None:
-    """The number of commands is the speed of the service: a thousand people who enter a stream must not send thousands."""
+    """The number of commands is the speed of the service: a thousand users who enter a stream must not send thousands."""
     counting = Counting()
-    settings: Settings = settings_for(mongo_uri, database_name, media, people_cache_seconds=600.0)
+    settings: Settings = settings_for(mongo_uri, database_name, media, user_cache_seconds=600.0)
     async with open_service(settings, listeners=[counting]) as service:
         crowd = [secrets.token_hex(12) for _ in range(40)]
         for each in crowd:
-            request: PutPersonRequest = person_request(each, f"u{each}")
-            await call(service.handlers, "PeopleService/PutPerson", request, metadata("ayse", "people:write"))
+            request: PutUserRequest = user_request(each, f"u{each}")
+            await call(service.handlers, "UserService/PutUser", request, metadata("ayse", "users:write"))
         made = await call(
             service.handlers, "LiveStreamService/CreateStream", CreateStreamRequest(title="t"), metadata(crowd[0])
         )
@@ -179,6 +179,6 @@ async def test_a_crowd_shares_its_commands(mongo_uri: str, database_name: str, m
 
         uids = await all_join()
         assert len(uids) == len(crowd) - 1
-        assert counting.taken() == {"find streams": 1, "find users": 1, "insert seats": 1}
+        assert counting.taken() == {"find streams": 1, "find users": 1, "insert participants": 1}
         assert await all_join() == uids
         assert counting.taken() == {"find streams": 1}

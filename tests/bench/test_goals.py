@@ -34,7 +34,7 @@ def test_the_faster_of_two_peers_counts() -> None:
 
 
 def test_the_worst_tail_counts_and_must_be_small() -> None:
-    """One way to join with long waits is enough for people to wait."""
+    """One way to join with long waits is enough for humans to wait."""
     name = "p99 ÷ p50 of JoinStream, the worst way"
     calm, waiting = row(AGAIN, OVER_GRPC, (1,)), row(AGAIN, OVER_HTTP, (1,), tail=6.0)
     assert verdicts(goals.judged([floor(1), calm, waiting]))[name][1:] == ["≤ 2.5", "6.00", "**no**"]

@@ -1,4 +1,4 @@
-"""The measurement of growth: its crowded database answers like one, and its picture says what was measured."""
+"""The measurement of growth: its crowded database answers like one, and its chart says what was measured."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,44 +21,44 @@ from livestream.v1.live_stream_pb2 import ROLE_AUDIENCE
 from livestream.v1.live_stream_service_pb2 import JoinStreamRequest
 from livestream.v1.watch_service_pb2 import WatchStreamRequest
 from livestream.v1.watch_service_pb2_grpc import WatchServiceStub
-from tests.support.world import World, metadata, open_world, settings_for
+from tests.support.environment import ServiceEnvironment, metadata, open_environment, settings_for
 
-STREAMS, SEATS = 5_000, 1_200
-CROWDED_STREAM, VIEWER = population.stream_id(0), metadata(population.person_id(VIEWERS_FROM))
+STREAMS, PARTICIPANTS = 5_000, 1_200
+CROWDED_STREAM, VIEWER = population.stream_id(0), metadata(population.user_id(VIEWERS_FROM))
 
 
 @pytest.fixture(scope="module")
 async def port() -> AsyncIterator[int]:
-    server, port = await stub.start(lambda hello: Crowd(hello, STREAMS, SEATS), connection=Connection)
+    server, port = await stub.start(lambda hello: Crowd(hello, STREAMS, PARTICIPANTS), connection=Connection)
     async with server:
         yield port
 
 
 @pytest.fixture(scope="module")
-async def world(port: int, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+async def env(port: int, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ServiceEnvironment]:
     media: Path = tmp_path_factory.mktemp("media")
-    async with open_world(settings_for(stub.uri(port), population.DATABASE, media)) as opened:
+    async with open_environment(settings_for(stub.uri(port), population.DATABASE, media)) as opened:
         yield opened
 
 
-async def test_every_viewer_of_the_crowd_is_counted(world: World) -> None:
-    """Figures by the number of people mean nothing if fewer are read."""
-    audience: Any = AudienceServiceStub(world.channel)
+async def test_every_viewer_of_the_crowd_is_counted(env: ServiceEnvironment) -> None:
+    """Figures by the number of users mean nothing if fewer are read."""
+    audience: Any = AudienceServiceStub(env.channel)
     viewers = await audience.ListViewers(ListViewersRequest(live_stream_id=CROWDED_STREAM), metadata=VIEWER)
-    assert (len(viewers.list), viewers.participant_audience_total) == (20, SEATS)
+    assert (len(viewers.list), viewers.participant_audience_total) == (20, PARTICIPANTS)
     found = await audience.ListViewers(ListViewersRequest(live_stream_id=CROWDED_STREAM, search="a"), metadata=VIEWER)
-    assert (len(found.list), found.pagination.total_items) == (SEATS // 100, SEATS // 100)
+    assert (len(found.list), found.pagination.total_items) == (PARTICIPANTS // 100, PARTICIPANTS // 100)
     told = await audience.GetStreamStatistics(
         GetStreamStatisticsRequest(live_stream_id=CROWDED_STREAM), metadata=VIEWER
     )
-    assert told.total_viewers == SEATS
+    assert told.total_viewers == PARTICIPANTS
     empty = GetStreamStatisticsRequest(live_stream_id=population.stream_id(CROWDED))
     assert (await audience.GetStreamStatistics(empty, metadata=VIEWER)).total_viewers == 0
 
 
-async def test_every_stream_is_listed_and_found(world: World) -> None:
+async def test_every_stream_is_listed_and_found(env: ServiceEnvironment) -> None:
     """The same for streams, of which none is stored."""
-    feeds: Any = FeedServiceStub(world.channel)
+    feeds: Any = FeedServiceStub(env.channel)
     live = await feeds.ListStreamsLiveNow(ListStreamsLiveNowRequest(), metadata=VIEWER)
     assert live.page.pagination.total_items == STREAMS
     newest = (await feeds.ListStreams(ListStreamsRequest(limit=2), metadata=VIEWER)).streams
@@ -66,26 +66,26 @@ async def test_every_stream_is_listed_and_found(world: World) -> None:
     joined = []
     for _ in range(2):
         request = JoinStreamRequest(live_stream_id=newest[0].id, role=ROLE_AUDIENCE)
-        joined.append((await world.streams.JoinStream(request, metadata=VIEWER)).agora.uid)
+        joined.append((await env.streams.JoinStream(request, metadata=VIEWER)).agora.uid)
     assert joined[0] == joined[1]
 
 
-async def test_a_change_reaches_the_watchers(world: World, port: int) -> None:
+async def test_a_change_reaches_the_watchers(env: ServiceEnvironment, port: int) -> None:
     """What a change costs can only be measured if it is told."""
-    watch: Any = WatchServiceStub(world.channel)
+    watch: Any = WatchServiceStub(env.channel)
     answers = watch.WatchStream(WatchStreamRequest(live_stream_id=CROWDED_STREAM), metadata=VIEWER, timeout=20)
     snapshot = (await answers.read()).snapshot
-    assert snapshot.viewer_count == SEATS
-    await asyncio.sleep(0.2)  # until the bell is heard
+    assert snapshot.viewer_count == PARTICIPANTS
+    await asyncio.sleep(0.2)  # until the notifier is heard
     counts = await asyncio.to_thread(stub.Counts, port)
     await asyncio.to_thread(counts.ask, {CHANGE: 1, "stream": ObjectId(CROWDED_STREAM)})
-    assert (await answers.read()).broadcaster.user == population.person_id(0)
+    assert (await answers.read()).broadcaster.user == population.user_id(0)
     counts.close()
     answers.cancel()
 
 
-def test_the_picture_has_every_line_where_it_belongs() -> None:
-    """A picture that leaves out what grows is worse than none."""
+def test_the_image_has_every_line_where_it_belongs() -> None:
+    """An image that leaves out what grows is worse than none."""
     panel = Panel(
         "CPU <by> streams", [Line("flat", [(1_000, 1), (1_000_000, 1)]), Line("grows", [(1_000, 1), (1_000_000, 100)])]
     )

@@ -66,7 +66,7 @@ GRPC = Shape(http2.Connection, connections=3, width=4)
 async def test_each_grpc_call_is_sent_and_counted_once(greeter: tuple[Greeter, int]) -> None:
     """A call too many or too few in the count would be a wrong figure."""
     server, port = greeter
-    tally = await run(GRPC, port, (hello(f"person{n}") for n in range(100_000)))
+    tally = await run(GRPC, port, (hello(f"user{n}") for n in range(100_000)))
     assert (tally.wrong, tally.in_flight) == (0, 0)
     assert tally.answered == len(server.names) == len(tally.seconds) == len(set(server.names))
 

@@ -11,7 +11,7 @@ from bson import ObjectId
 from pymongo import MongoClient
 
 SCANNED = {
-    *((name, "_id_") for name in ("seats", "stage", "reminders", "access_grants")),
+    *((name, "_id_") for name in ("participants", "stage", "reminders", "access_grants")),
     *((name, f"one_{name.removesuffix('s')}_per_idempotency_key") for name in ("streams", "bans")),
     ("streams", "reminders_to_take"),
 }
@@ -52,7 +52,7 @@ def test_what_grows_is_known(survey: Survey) -> None:
     assert grow == set(queries.GROWS)
 
 
-def test_only_the_streams_of_one_person_are_sorted(survey: Survey) -> None:
+def test_only_the_streams_of_one_user_are_sorted(survey: Survey) -> None:
     """To sort for a page, the database reads everything that could be on it; an index has it in order."""
     sorts = {
         (each.query.collection, each.plan.index)

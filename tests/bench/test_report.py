@@ -9,7 +9,7 @@ from tests.support.measured import every_row
 
 
 def test_a_run_replaces_what_the_last_one_wrote_and_nothing_else(tmp_path: Path) -> None:
-    """What people wrote about the figures must survive the next run."""
+    """What users wrote about the figures must survive the next run."""
     page = tmp_path / "speed.md"
     page.write_text(f"# Speed\n\nOur words.\n\n{report.BEGIN}\nold\n{report.END}\n\nMore words.\n")
     for rate in (100.0, 700.0):

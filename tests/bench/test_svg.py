@@ -1,4 +1,4 @@
-"""The picture of the benchmark: a bar must be as long as its figure."""
+"""The image of the benchmark: a bar must be as long as its figure."""
 
 from xml.etree import ElementTree as ET
 
@@ -15,28 +15,28 @@ SVG = "{http://www.w3.org/2000/svg}"
 def test_bars_are_as_long_as_their_ratios() -> None:
     """Two bars side by side are the whole message."""
     drawn = svg.drawn([("Join", "gRPC", Spread(1.0, 0.5, 1.5)), ("Join", "HTTP", Spread(0.5, 0.5, 0.5))])
-    picture = ET.fromstring(drawn)
-    _, first, second = picture.iter(f"{SVG}rect")
+    image = ET.fromstring(drawn)
+    _, first, second = image.iter(f"{SVG}rect")
     assert float(first.attrib["width"]) == pytest.approx(2 * float(second.attrib["width"]), abs=0.2)
-    whole = next(each for each in picture.iter(f"{SVG}line") if each.attrib["y1"] == each.attrib["y2"])
+    whole = next(each for each in image.iter(f"{SVG}line") if each.attrib["y1"] == each.attrib["y2"])
     spread = float(whole.attrib["x2"]) - float(whole.attrib["x1"])
     assert spread == pytest.approx(float(first.attrib["width"]), abs=0.2)
 
 
 @pytest.mark.parametrize("most", [0.08, 0.9, 3.0, 17.0, 700.0])
-def test_everything_stays_inside_the_picture(most: float) -> None:
-    """Whatever the machine: nobody looks at the picture before it is published."""
-    picture = ET.fromstring(svg.drawn([("Join", "gRPC", Spread(most / 2, most / 3, most))]))
-    _, _, width, height = map(float, picture.attrib["viewBox"].split())
-    for line in picture.iter(f"{SVG}line"):
+def test_everything_stays_inside_the_image(most: float) -> None:
+    """Whatever the machine: nobody looks at the image before it is published."""
+    image = ET.fromstring(svg.drawn([("Join", "gRPC", Spread(most / 2, most / 3, most))]))
+    _, _, width, height = map(float, image.attrib["viewBox"].split())
+    for line in image.iter(f"{SVG}line"):
         assert 0 <= float(line.attrib["x1"]) <= float(line.attrib["x2"]) <= width
-    for text in picture.iter(f"{SVG}text"):
+    for text in image.iter(f"{SVG}text"):
         assert 0 <= float(text.attrib["y"]) <= height
 
 
 def test_the_rows_of_a_call_stand_together() -> None:
-    """The service beside its peers; and the picture is for light and dark pages."""
-    drawn = svg.picture(every_row(500.0))
+    """The service beside its peers; and the image is for light and dark pages."""
+    drawn = svg.image(every_row(500.0))
     texts = [each.text for each in ET.fromstring(drawn).iter(f"{SVG}text")]
     join = texts.index(AGAIN)
     assert texts[join + 1] == OVER_GRPC
@@ -46,5 +46,5 @@ def test_the_rows_of_a_call_stand_together() -> None:
 
 
 def test_names_are_escaped() -> None:
-    """A picture that is no XML is not shown at all."""
+    """An image that is no XML is not shown at all."""
     assert "a &lt; b &amp; c" in svg.drawn([("a < b & c", "gRPC", Spread(1, 1, 1))])

@@ -12,9 +12,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from livestream.v1.access_service_pb2 import DESCRIPTOR as ACCESS
 from livestream.v1.live_stream_service_pb2 import DESCRIPTOR as LIVE_STREAM
-from livestream.v1.people_service_pb2 import DESCRIPTOR as PEOPLE
+from livestream.v1.user_service_pb2 import DESCRIPTOR as USERS
 
-SERVICES = [service for file in (LIVE_STREAM, PEOPLE, ACCESS) for service in file.services_by_name.values()]
+SERVICES = [service for file in (LIVE_STREAM, USERS, ACCESS) for service in file.services_by_name.values()]
 REQUEST_ID = "5f0c1b7e"
 
 Answer = Callable[[Any, grpc.aio.ServicerContext], Awaitable[Message]]

@@ -25,13 +25,13 @@ from livestream.v1.live_stream_service_pb2 import (
     JoinStreamResponse,
 )
 from livestream.v1.live_stream_service_pb2_grpc import LiveStreamServiceStub
-from livestream.v1.people_service_pb2 import PutPersonRequest, PutPersonResponse
+from livestream.v1.user_service_pb2 import PutUserRequest, PutUserResponse
 from livestream_client import LiveStreamClient, LiveStreamType, Role, Token, Unavailable, UserSummary
 from livestream_client.contract import channel_config, timeouts
 from tests.client.fake_service import FakeService, answering, failing
 
 STREAM = "64d15f9e2e6c8f4d5a123456"
-PERSON = "507f1f77bcf86cd799439012"
+USER = "507f1f77bcf86cd799439012"
 NOON = datetime(2030, 1, 15, 12, tzinfo=UTC)
 
 
@@ -42,8 +42,8 @@ async def test_create_stream_sends_every_field_and_answers_with_the_stream(
     service.answers["CreateStream"] = answering(CreateStreamResponse(live_stream=LiveStream(id=STREAM)))
     stream = await client.create_stream(
         title="Morning talk",
-        guests=[PERSON],
-        thumbnail=b"picture",
+        guests=[USER],
+        thumbnail=b"image",
         price=Decimal("1E+1"),
         live_stream_type=LiveStreamType.LIVE_STREAM_TYPE_DUOSELF,
         interest="music",
@@ -55,8 +55,8 @@ async def test_create_stream_sends_every_field_and_answers_with_the_stream(
     assert stream.id == STREAM
     assert service.received[0].request == CreateStreamRequest(
         title="Morning talk",
-        guests=[PERSON],
-        thumbnail=b"picture",
+        guests=[USER],
+        thumbnail=b"image",
         price={"value": "10"},
         live_stream_type=LiveStreamType.LIVE_STREAM_TYPE_DUOSELF,
         interest="music",
@@ -114,20 +114,20 @@ async def test_get_stream_answers_with_the_stream(client: LiveStreamClient, serv
     assert service.received[0].request == GetStreamRequest(live_stream_id=STREAM)
 
 
-async def test_put_person_sends_person_and_time(client: LiveStreamClient, service: FakeService) -> None:
+async def test_put_user_sends_user_and_time(client: LiveStreamClient, service: FakeService) -> None:
     """`updated_at` decides which of two updates wins."""
-    person = UserSummary(id=PERSON, username="ayse", name="Ayse", surname="Yilmaz")
-    service.answers["PutPerson"] = answering(PutPersonResponse(person=person))
-    assert await client.put_person(person, updated_at=NOON) == person
-    assert service.received[0].request == PutPersonRequest(person=person, updated_at=NOON)
+    user = UserSummary(id=USER, username="ayse", name="Ayse", surname="Yilmaz")
+    service.answers["PutUser"] = answering(PutUserResponse(user=user))
+    assert await client.put_user(user, updated_at=NOON) == user
+    assert service.received[0].request == PutUserRequest(user=user, updated_at=NOON)
 
 
 async def test_grant_access_answers_with_the_grant_that_stands(client: LiveStreamClient, service: FakeService) -> None:
-    """Whoever took the payment wants to know since when the person may enter."""
-    service.answers["GrantAccess"] = answering(GrantAccessResponse(user_id=PERSON, granted_at=NOON))
-    grant = await client.grant_access(STREAM, PERSON)
+    """Whoever took the payment wants to know since when the user may enter."""
+    service.answers["GrantAccess"] = answering(GrantAccessResponse(user_id=USER, granted_at=NOON))
+    grant = await client.grant_access(STREAM, USER)
     assert grant.granted_at.ToDatetime(UTC) == NOON
-    assert (service.received[0].request.live_stream_id, service.received[0].request.user_id) == (STREAM, PERSON)
+    assert (service.received[0].request.live_stream_id, service.received[0].request.user_id) == (STREAM, USER)
 
 
 async def a_token() -> str:

@@ -30,11 +30,11 @@ async def livestream(service: FakeService, *argv: str) -> int:
 
 async def test_create_sends_all_that_was_asked_for(service: FakeService, tmp_path: Path) -> None:
     """An option that goes nowhere makes another stream than the one that was asked for."""
-    picture = tmp_path / "picture.png"
-    picture.write_bytes(b"picture")
+    image = tmp_path / "image.png"
+    image.write_bytes(b"image")
     status = await livestream(
         service,
-        *("create", "--title", "Morning talk", "--thumbnail", str(picture), "--price", "9.99", "--type", "duoself"),
+        *("create", "--title", "Morning talk", "--thumbnail", str(image), "--price", "9.99", "--type", "duoself"),
         *(
             "--guest",
             "507f1f77bcf86cd799439012",
@@ -51,7 +51,7 @@ async def test_create_sends_all_that_was_asked_for(service: FakeService, tmp_pat
     expected = CreateStreamRequest(
         title="Morning talk",
         guests=["507f1f77bcf86cd799439012"],
-        thumbnail=b"picture",
+        thumbnail=b"image",
         price={"value": "9.99"},
         live_stream_type=LiveStreamType.LIVE_STREAM_TYPE_DUOSELF,
         interest="music",
@@ -67,8 +67,10 @@ async def test_create_sends_all_that_was_asked_for(service: FakeService, tmp_pat
 @pytest.mark.parametrize(
     ("word", "role"), [("creator", Role.ROLE_HOST), ("guest", Role.ROLE_GUEST), ("audience", Role.ROLE_AUDIENCE)]
 )
-async def test_join_asks_for_the_chair_that_was_named(service: FakeService, word: str, role: Role.ValueType) -> None:
-    """The public paths say creator, the contract says host: they are the same chair."""
+async def test_join_asks_for_the_participant_that_was_named(
+    service: FakeService, word: str, role: Role.ValueType
+) -> None:
+    """The public paths say creator, the contract says host: they are the same role."""
     assert await livestream(service, "join", STREAM, "--as", word) == 0
     assert service.received[0].request == JoinStreamRequest(live_stream_id=STREAM, role=role)
 

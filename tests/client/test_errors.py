@@ -11,7 +11,7 @@ from grpc import StatusCode
 
 import livestream_client
 from livestream_client import LiveStreamClient, LiveStreamError, Role, Violation
-from livestream_client.errors import error_of
+from livestream_client.errors import to_error
 from tests.client.fake_service import FakeService, failing
 
 STREAM = "64d15f9e2e6c8f4d5a123456"
@@ -20,18 +20,18 @@ STREAM = "64d15f9e2e6c8f4d5a123456"
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        (StatusCode.INVALID_ARGUMENT, "InvalidRequest"),
+        (StatusCode.INVALID_ARGUMENT, "InvalidArgument"),
         (StatusCode.UNAUTHENTICATED, "Unauthenticated"),
-        (StatusCode.PERMISSION_DENIED, "NotAllowed"),
+        (StatusCode.PERMISSION_DENIED, "PermissionDenied"),
         (StatusCode.NOT_FOUND, "NotFound"),
         (StatusCode.ALREADY_EXISTS, "AlreadyExists"),
-        (StatusCode.FAILED_PRECONDITION, "Refused"),
-        (StatusCode.ABORTED, "Refused"),
-        (StatusCode.RESOURCE_EXHAUSTED, "Exhausted"),
+        (StatusCode.FAILED_PRECONDITION, "FailedPrecondition"),
+        (StatusCode.ABORTED, "FailedPrecondition"),
+        (StatusCode.RESOURCE_EXHAUSTED, "ResourceExhausted"),
         (StatusCode.UNAVAILABLE, "Unavailable"),
         (StatusCode.DEADLINE_EXCEEDED, "DeadlineExceeded"),
-        (StatusCode.INTERNAL, "InternalError"),
-        (StatusCode.UNKNOWN, "InternalError"),
+        (StatusCode.INTERNAL, "Internal"),
+        (StatusCode.UNKNOWN, "Internal"),
         (StatusCode.UNIMPLEMENTED, "LiveStreamError"),
     ],
 )
@@ -63,7 +63,7 @@ async def test_an_invalid_request_names_the_fields(client: LiveStreamClient, ser
     service.answers["CreateStream"] = failing(
         StatusCode.INVALID_ARGUMENT, "the request is invalid", ErrorInfo(reason="INVALID_REQUEST"), wrong
     )
-    with pytest.raises(livestream_client.InvalidRequest) as caught:
+    with pytest.raises(livestream_client.InvalidArgument) as caught:
         await client.create_stream(title="")
     assert caught.value.violations == (
         Violation("title", "must be 1 to 120 characters"),
@@ -78,7 +78,7 @@ async def test_an_overloaded_service_says_when_to_come_back(client: LiveStreamCl
     """Whoever waits that long helps; whoever guesses hurts."""
     retry = RetryInfo(retry_delay=Duration(seconds=1, nanos=500_000_000))
     service.answers["GetStream"] = failing(StatusCode.RESOURCE_EXHAUSTED, "busy", ErrorInfo(reason="OVERLOADED"), retry)
-    with pytest.raises(livestream_client.Exhausted) as caught:
+    with pytest.raises(livestream_client.ResourceExhausted) as caught:
         await client.get_stream(STREAM)
     assert caught.value.retry_after == 1.5
 
@@ -113,7 +113,7 @@ def test_details_that_something_on_the_way_damaged_are_left_out(details: bytes) 
         grpc.aio.Metadata(("grpc-status-details-bin", details)),
         details="gone",
     )
-    error = error_of(failure)
+    error = to_error(failure)
     assert type(error) is livestream_client.NotFound
     assert (error.message, error.reason) == ("gone", "")
 

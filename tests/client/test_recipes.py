@@ -32,13 +32,13 @@ from livestream.v1.live_stream_service_pb2 import (
 from livestream.v1.live_stream_service_pb2_grpc import LiveStreamServiceStub
 from livestream.v1.moderation_service_pb2 import CreateBanRequest
 from livestream.v1.moderation_service_pb2_grpc import ModerationServiceStub
-from livestream.v1.people_service_pb2 import PutPersonResponse
-from livestream.v1.reminder_service_pb2 import DueRemindersResponse, SetReminderRequest
+from livestream.v1.reminder_service_pb2 import ClaimDueRemindersResponse, SetReminderRequest
 from livestream.v1.reminder_service_pb2_grpc import ReminderServiceStub
+from livestream.v1.user_service_pb2 import PutUserResponse
 from livestream.v1.watch_service_pb2 import WatchStreamResponse
 from livestream_client import LiveStreamClient, LiveStreamType, Role
-from tests.support.pictures import jpeg
-from tests.support.world import NOTIFICATION_SECRET, LiveService, metadata
+from tests.support.environment import NOTIFICATION_SECRET, LiveService, metadata
+from tests.support.sample_images import jpeg
 
 FOLDER = Path(__file__).parents[2] / "clients" / "recipes"
 PROGRAMS = (
@@ -71,7 +71,7 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
         lambda output: len(lines(output)) == 2 and "Paid" in [each["title"] for each in lines(output)[0]],
     ),
     "ban-check.curl.sh": (
-        {"HTTP": "http", "TOKEN": "ayse", "STREAM_ID": "paid", "PERSON_ID": "jane's id"},
+        {"HTTP": "http", "TOKEN": "ayse", "STREAM_ID": "paid", "USER_ID": "jane's id"},
         lambda output: data(output)["isBanned"] is True and data(output)["ban"]["actionType"] == "BLOCK",
     ),
     "ban-get.curl.sh": (
@@ -79,11 +79,11 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
         lambda output: data(output)["targetUser"]["username"] == "jane",
     ),
     "ban.curl.sh": (
-        {"HTTP": "http", "TOKEN": "ayse", "STREAM_ID": "live", "PERSON_ID": "zeynep's id"},
+        {"HTTP": "http", "TOKEN": "ayse", "STREAM_ID": "live", "USER_ID": "zeynep's id"},
         lambda output: data(output)["actionType"] == "BLOCK" and data(output)["reason"] == "spam",
     ),
     "bans.curl.sh": (
-        {"HTTP": "http", "TOKEN": "ayse", "PERSON": "jane's name"},
+        {"HTTP": "http", "TOKEN": "ayse", "BANNED_USER": "jane's name"},
         lambda output: [each["targetUser"]["username"] for each in data(output)["list"]] == ["jane"],
     ),
     "call.grpcurl.sh": (
@@ -106,7 +106,7 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
         lambda output: data(output)["status"] == "preparing" and data(output)["accessType"] == "free",
     ),
     "create-paid.curl.sh": (
-        {"HTTP": "http", "TOKEN": "ayse", "GUEST_ID": "mehmet's id", "THUMBNAIL": "picture", "START": "tomorrow"},
+        {"HTTP": "http", "TOKEN": "ayse", "GUEST_ID": "mehmet's id", "THUMBNAIL": "image", "START": "tomorrow"},
         lambda output: data(output)["status"] == "scheduled" and data(output)["price"] == 9.99,
     ),
     "create.grpcurl.sh": (
@@ -128,9 +128,9 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
         lambda output: read(output, DeleteStreamResponse).live_stream.title == "Unwanted",
     ),
     "describe.grpcurl.sh": ({"GRPC": "grpc"}, lambda output: "google.type.Decimal price = 4" in output),
-    "due-reminders.grpcurl.sh": (
-        {"GRPC": "grpc", "TOKEN": "ayse reminders:read"},
-        lambda output: any(each.started for each in read(output, DueRemindersResponse).reminders),
+    "claim-due-reminders.grpcurl.sh": (
+        {"GRPC": "grpc", "TOKEN": "ayse reminders:claim"},
+        lambda output: any(each.started for each in read(output, ClaimDueRemindersResponse).reminders),
     ),
     "end.curl.sh": (
         {"HTTP": "http", "TOKEN": "jane", "STREAM_ID": "jane's"},
@@ -169,7 +169,7 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
         lambda output: read(output, GetStreamResponse).live_stream.title == "Live" and "funding" in output.lower(),
     ),
     "grant-access.grpcurl.sh": (
-        {"GRPC": "grpc", "TOKEN": "ayse access:write", "STREAM_ID": "paid", "PERSON_ID": "john's id"},
+        {"GRPC": "grpc", "TOKEN": "ayse access:write", "STREAM_ID": "paid", "USER_ID": "john's id"},
         lambda output: read(output, GrantAccessResponse).HasField("granted_at"),
     ),
     "guest-streams.grpcurl.sh": (
@@ -233,13 +233,13 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
         },
         lambda output: data(output)["noticeId"].startswith("recipe-"),
     ),
-    "person.curl.sh": (
-        {"HTTP": "http", "PERSON_ID": "ayse's id"},
+    "user.curl.sh": (
+        {"HTTP": "http", "USER_ID": "ayse's id"},
         lambda output: [found["title"] if found else found for found in lines(output)] == ["Live", []],
     ),
-    "put-person.grpcurl.sh": (
-        {"GRPC": "grpc", "TOKEN": "ayse people:write", "PERSON_ID": "jane's id"},
-        lambda output: read(output, PutPersonResponse).person.surname == "Doe",
+    "put-user.grpcurl.sh": (
+        {"GRPC": "grpc", "TOKEN": "ayse users:write", "USER_ID": "jane's id"},
+        lambda output: read(output, PutUserResponse).user.surname == "Doe",
     ),
     "rankings.curl.sh": (
         {"HTTP": "http"},
@@ -263,7 +263,7 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
         lambda output: data(output)["deletedAt"] is not None,
     ),
     "upcoming.curl.sh": (
-        {"HTTP": "http", "PERSON_ID": "mehmet's id"},
+        {"HTTP": "http", "USER_ID": "mehmet's id"},
         lambda output: all(
             [each["isReminderActive"] for each in found if each["status"] == "active"] == [None]
             for found in lines(output)
@@ -295,12 +295,12 @@ async def stage(live_service: LiveService, tmp_path_factory: pytest.TempPathFact
     async with LiveStreamClient(live_service.grpc_target, token=live_service.token("ayse")) as client:
         live = await client.create_stream(
             title="Live",
-            guests=[live_service.person_id("mehmet")],
+            guests=[live_service.user_id("mehmet")],
             live_stream_type=LiveStreamType.LIVE_STREAM_TYPE_DUOSELF,
         )
         paid = await client.create_stream(title="Paid", price=Decimal(5), planned_start_date=tomorrow)
         reminder = SetReminderRequest(live_stream_id=live.id)
-        ban = CreateBanRequest(live_stream_id=paid.id, target_user_id=live_service.person_id("jane"))
+        ban = CreateBanRequest(live_stream_id=paid.id, target_user_id=live_service.user_id("jane"))
         async with grpc.aio.insecure_channel(live_service.grpc_target) as channel:
             await ReminderServiceStub(channel).SetReminder(reminder, metadata=metadata("john"))
             banned = await ModerationServiceStub(channel).CreateBan(ban, metadata=metadata("ayse"))
@@ -326,22 +326,22 @@ async def stage(live_service: LiveService, tmp_path_factory: pytest.TempPathFact
         "jane's name": "jane",
         "no cursor": "",
         "tomorrow": f"{tomorrow:%Y-%m-%dT%H:%M:%SZ}",
-        "picture": str(photo),
+        "image": str(photo),
         "host token": host.agora.token,
         "channel": host.agora.channel_name,
         "uid": str(host.agora.uid),
         "notification secret": NOTIFICATION_SECRET,
-        "ayse people:write": live_service.token("ayse", "people:write"),
+        "ayse users:write": live_service.token("ayse", "users:write"),
         "ayse access:write": live_service.token("ayse", "access:write"),
-        "ayse reminders:read": live_service.token("ayse", "reminders:read"),
+        "ayse reminders:claim": live_service.token("ayse", "reminders:claim"),
         **{name: live_service.token(name) for name in ("ayse", "mehmet", "john", "jane")},
-        **{f"{name}'s id": live_service.person_id(name) for name in ("ayse", "mehmet", "john", "jane", "zeynep")},
+        **{f"{name}'s id": live_service.user_id(name) for name in ("ayse", "mehmet", "john", "jane", "zeynep")},
     }
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_does_what_it_says(name: str, stage: dict[str, str], tmp_path: Path) -> None:
-    """People paste these lines first and read the docs later."""
+    """Users paste these lines first and read the docs later."""
     variables, shows = RECIPES[name]
     done = subprocess.run(
         ["sh", "-u", FOLDER / name],

@@ -89,7 +89,7 @@ def test_what_is_not_a_token_is_malformed(token: str, capsys: pytest.CaptureFixt
 
 
 def test_the_report_shows_what_a_007_token_grants(capsys: pytest.CaptureFixture[str]) -> None:
-    """Comparing it with the join call by eye is what people do next."""
+    """Comparing it with the join call by eye is what users do next."""
     main(["token", "inspect", token_007(publishes=False), "--certificate", CERTIFICATE])
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert f"app id {APP_ID}" in lines

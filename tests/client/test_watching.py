@@ -64,7 +64,7 @@ async def _forever(ended: asyncio.Event) -> None:
 
 async def _abort(context: Any, code: grpc.StatusCode, reason: str) -> None:
     detail = AnyMessage()
-    detail.Pack(ErrorInfo(reason=reason, domain="livestream.v1"))
+    detail.Pack(ErrorInfo(reason=reason, domain="livestream"))
     status = Status(code=code.value[0], message="no", details=[detail])
     await context.abort(code, "no", (("grpc-status-details-bin", status.SerializeToString()),))
 

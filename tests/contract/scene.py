@@ -21,8 +21,8 @@ from livestream.v1.moderation_service_pb2 import CreateBanRequest
 from livestream.v1.moderation_service_pb2_grpc import ModerationServiceStub
 from livestream_gateway.contract import Route, Rpc
 from livestream_gateway.envelope import FIXED, STATUSES
+from tests.support.environment import ServiceEnvironment, metadata, put_user, token
 from tests.support.failures import failure
-from tests.support.world import World, metadata, put_person, token
 
 RELATIONS = (
     "creator",
@@ -43,9 +43,9 @@ _PATIENCE = 20.0
 
 @dataclass(frozen=True)
 class Scene:
-    """One stream and its people, by relation."""
+    """One stream and its users, by relation."""
 
-    people: Mapping[str, str]
+    users: Mapping[str, str]
     stream_id: str
     ban_id: str
     rtm_channel: str
@@ -62,7 +62,7 @@ class Scene:
         return token(self._who(relation), "streams:moderate" if relation == "moderator" else "")
 
     def _who(self, relation: str) -> str:
-        return self.people["guest" if relation == "banned guest" else relation]
+        return self.users["guest" if relation == "banned guest" else relation]
 
 
 def ids(count: int, seed: int) -> list[str]:
@@ -70,27 +70,27 @@ def ids(count: int, seed: int) -> list[str]:
     return [f"{seed:016x}{n:08x}" for n in range(count)]
 
 
-async def set_up(world: World, seed: int, *, paid: bool, state: str, ban_guest: bool) -> Scene:
-    """A new stream that is `preparing`, `active` or `ended`; `seed` makes its people's ids."""
+async def set_up(env: ServiceEnvironment, seed: int, *, paid: bool, state: str, ban_guest: bool) -> Scene:
+    """A new stream that is `preparing`, `active` or `ended`; `seed` makes its users' ids."""
     names = ["creator", "guest", "moderator", "viewer", "banned viewer", "stranger", "unregistered", "other"]
-    people = dict(zip(names, ids(len(names), seed), strict=True))
+    users = dict(zip(names, ids(len(names), seed), strict=True))
     await asyncio.gather(
-        *(put_person(world.people, user, f"p{user}") for name, user in people.items() if name != "unregistered")
+        *(put_user(env.users, user, f"p{user}") for name, user in users.items() if name != "unregistered")
     )
-    creator = metadata(people["creator"])
-    request = CreateStreamRequest(title="t", guests=[people["guest"]], live_stream_type=LIVE_STREAM_TYPE_DUOSELF)
+    creator = metadata(users["creator"])
+    request = CreateStreamRequest(title="t", guests=[users["guest"]], live_stream_type=LIVE_STREAM_TYPE_DUOSELF)
     if paid:
         request.price.CopyFrom(Decimal(value="9.99"))
-    stream_id = (await world.streams.CreateStream(request, metadata=creator)).live_stream.id
+    stream_id = (await env.streams.CreateStream(request, metadata=creator)).live_stream.id
 
     async def join(who: str, role: Any) -> Any:
         wanted = JoinStreamRequest(live_stream_id=stream_id, role=role)
-        return await world.streams.JoinStream(wanted, metadata=metadata(people[who]))
+        return await env.streams.JoinStream(wanted, metadata=metadata(users[who]))
 
     if paid:
         for who in ("viewer", "banned viewer"):
-            grant = GrantAccessRequest(live_stream_id=stream_id, user_id=people[who])
-            await world.access.GrantAccess(grant, metadata=metadata(people["creator"], "access:write"))
+            grant = GrantAccessRequest(live_stream_id=stream_id, user_id=users[who])
+            await env.access.GrantAccess(grant, metadata=metadata(users["creator"], "access:write"))
     rtm_channel = ""
     if state != "preparing":
         rtm_channel = (await join("creator", ROLE_HOST)).rtm.channel_name
@@ -99,30 +99,30 @@ async def set_up(world: World, seed: int, *, paid: bool, state: str, ban_guest: 
             await join(who, ROLE_AUDIENCE)
 
     async def ban(who: str) -> str:
-        wanted = CreateBanRequest(live_stream_id=stream_id, target_user_id=people[who])
-        return (await ModerationServiceStub(world.channel).CreateBan(wanted, metadata=creator)).ban.id
+        wanted = CreateBanRequest(live_stream_id=stream_id, target_user_id=users[who])
+        return (await ModerationServiceStub(env.channel).CreateBan(wanted, metadata=creator)).ban.id
 
     ban_id = await ban("banned viewer")
     if ban_guest:
         await ban("guest")
     if state == "ended":
-        await world.streams.EndStream(EndStreamRequest(live_stream_id=stream_id), metadata=creator)
-    return Scene(people, stream_id, ban_id, rtm_channel, _values(people, stream_id, ban_id))
+        await env.streams.EndStream(EndStreamRequest(live_stream_id=stream_id), metadata=creator)
+    return Scene(users, stream_id, ban_id, rtm_channel, _values(users, stream_id, ban_id))
 
 
 def nowhere(scene: Scene) -> Scene:
-    """The same people, asking about what does not exist."""
-    absent = dict.fromkeys(scene.people, "e" * 24)
-    return Scene(scene.people, "e" * 24, "e" * 24, scene.rtm_channel, _values(absent, "e" * 24, "e" * 24))
+    """The same users, asking about what does not exist."""
+    absent = dict.fromkeys(scene.users, "e" * 24)
+    return Scene(scene.users, "e" * 24, "e" * 24, scene.rtm_channel, _values(absent, "e" * 24, "e" * 24))
 
 
-def _values(people: Mapping[str, str], stream_id: str, ban_id: str) -> Mapping[str, Any]:
+def _values(users: Mapping[str, str], stream_id: str, ban_id: str) -> Mapping[str, Any]:
     return {
         "live_stream_id": stream_id,
         "ban_id": ban_id,
-        "user_id": people["creator"],
-        "target_user_id": people["banned viewer"],
-        "CreateBan.target_user_id": people["other"],
+        "user_id": users["creator"],
+        "target_user_id": users["banned viewer"],
+        "CreateBan.target_user_id": users["other"],
         "CreateStream.title": "t",
         "JoinStream.role": ROLE_AUDIENCE,
         "ListStreamsForYou.selection": 1,
@@ -150,9 +150,9 @@ def request_of(rpc: Rpc, scene: Scene) -> Message:
     return rpc.request(**{name: value for name, value in found.items() if value is not None})
 
 
-async def over_grpc(world: World, rpc: Rpc, scene: Scene, relation: str) -> Outcome:
+async def over_grpc(env: ServiceEnvironment, rpc: Rpc, scene: Scene, relation: str) -> Outcome:
     """Call it; of a stream, the first answer counts."""
-    kind = world.channel.unary_stream if rpc.method.server_streaming else world.channel.unary_unary
+    kind = env.channel.unary_stream if rpc.method.server_streaming else env.channel.unary_unary
     stub = kind(rpc.name, rpc.request.SerializeToString, rpc.response.FromString)  # type: ignore[operator]
     call = stub(request_of(rpc, scene), metadata=scene.credentials(relation), timeout=_PATIENCE)
     try:

@@ -12,7 +12,7 @@ from google.protobuf.descriptor_pool import Default
 from livestream.v1.access_pb2 import Access, access, header
 from livestream_server import app as _imports_every_service
 from livestream_server.errors import every_error
-from livestream_server.transport.methods import method_named
+from livestream_server.transport.methods import find_method
 
 CONTRACT = files("livestream.v1")
 DESCRIPTORS = FileDescriptorSet.FromString(CONTRACT.joinpath("api.binpb").read_bytes())
@@ -35,7 +35,7 @@ def test_every_rpc_is_guarded_and_timed(rpc: MethodDescriptor) -> None:
     option: Access = rpc.GetOptions().Extensions[access]
     assert option.level != Access.LEVEL_UNSPECIFIED
     assert bool(option.scope) == (option.level == Access.LEVEL_INTERNAL)
-    assert method_named(rpc.containing_service.full_name, rpc.name).timeout > 0
+    assert find_method(rpc.containing_service.full_name, rpc.name).timeout > 0
 
 
 @pytest.mark.parametrize("rpc", every_rpc(), ids=name_of)
@@ -59,7 +59,7 @@ def test_whoever_gets_tokens_joins_and_whoever_makes_a_stream_creates(rpc: Metho
 
 @pytest.mark.parametrize("rpc", [each for each in every_rpc() if each.server_streaming], ids=name_of)
 def test_a_stream_says_what_is_watched(rpc: MethodDescriptor) -> None:
-    """Without that, one person could hold all their watches on one thing, or be told of none."""
+    """Without that, one user could hold all their watches on one thing, or be told of none."""
     option: Access = rpc.GetOptions().Extensions[access]
     assert rpc.input_type.fields_by_name[option.events.watched].type == FieldDescriptor.TYPE_STRING
 

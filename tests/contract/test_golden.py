@@ -11,10 +11,10 @@ import pytest
 from pydantic import SecretStr
 
 from livestream_gateway.contract import Route, every_route
-from livestream_run.dev.story.narrator import laid_out
+from livestream_run.dev.scenario.printer import lay_out
 from livestream_server.settings import AgoraSettings
-from tests.contract.evening import Answers, answers_of_an_evening
-from tests.support.world import APP_ID, CERTIFICATE, NOTIFICATION_SECRET, settings_for
+from tests.contract.scenario import Answers, answers_of_an_scenario
+from tests.support.environment import APP_ID, CERTIFICATE, NOTIFICATION_SECRET, settings_for
 
 FILES = Path(__file__).parent / "golden" / "paths"
 
@@ -36,19 +36,19 @@ async def answers(mongo_uri: str, database_name: str, media: Path) -> Answers:
         app_certificate=SecretStr(CERTIFICATE),
         notification_secret=SecretStr(NOTIFICATION_SECRET),
     )
-    found = await answers_of_an_evening(
+    found = await answers_of_an_scenario(
         settings_for(mongo_uri, database_name, media, agora=agora, sweep_seconds=3600.0)
     )
     if os.environ.get("GOLDEN") == "write":
         for route in every_route():
-            file_of(route).write_text("\n".join(laid_out(found[key_of(route)])) + "\n")
+            file_of(route).write_text("\n".join(lay_out(found[key_of(route)])) + "\n")
     return found
 
 
 @pytest.mark.parametrize("route", list(every_route()), ids=key_of)
 def test_every_path_answers_as_its_golden_file_says(route: Route, answers: Answers) -> None:
     """Keys, their order, values and their types: clients in typed languages parse all of it."""
-    assert key_of(route) in answers, "call this path in evening.py"
+    assert key_of(route) in answers, "call this path in scenario.py"
     golden = json.loads(file_of(route).read_text())
     assert json.dumps(answers[key_of(route)], indent=1) == json.dumps(golden, indent=1)
 

@@ -13,9 +13,9 @@ from google.type.decimal_pb2 import Decimal
 from livestream.v1 import live_stream_pb2 as pb
 from livestream.v1.live_stream_service_pb2 import AgoraCredentials, JoinStreamResponse, RtmCredentials
 from livestream.v1.user_pb2 import Media, UserSummary
-from livestream_gateway.dialect.render import data_renderer
 from livestream_gateway.envelope import success
-from tests.support.world import LiveService
+from livestream_gateway.transcoding.render import data_renderer
+from tests.support.environment import LiveService
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "join-as-creator.json").read_text())
 # Printed as null in the golden; the contract knows what they are when they are set.
@@ -56,7 +56,7 @@ def complete() -> JoinStreamResponse:
     photo = Media(id="f" * 24, url="https://a/b", type="image", variants={"76": "https://a/76", "40": "https://a/40"})
     photo.created_at.CopyFrom(AT)
     photo.updated_at.CopyFrom(AT)
-    person = UserSummary(id="e" * 24, username="u", name="n", surname="s", profile_photo=photo, availability_status="a")
+    user = UserSummary(id="e" * 24, username="u", name="n", surname="s", profile_photo=photo, availability_status="a")
     rental = pb.ReplayAccess(
         status=pb.REPLAY_STATUS_OWNER, price=50, rented_at=AT, expires_at=AT, remaining_seconds=3600, can_rent=True
     )
@@ -65,7 +65,7 @@ def complete() -> JoinStreamResponse:
         title="t",
         live_stream_type=pb.LIVE_STREAM_TYPE_SOLO,
         channel_name="c",
-        creator=person,
+        creator=user,
         thumbnail_url="https://a/t",
         recording_url="https://a/r",
         replay_access=rental,
@@ -120,7 +120,7 @@ def test_a_real_answer_differs_from_the_golden_only_by_nulls(live_service: LiveS
     def agrees(real: Any, golden: Any, key: str) -> bool:
         if isinstance(golden, dict):
             if real == "null":
-                return key == "profilePhoto"  # the demo people of the tests have none
+                return key == "profilePhoto"  # the demo users of the tests have none
             same_keys = list(real) == list(golden)
             return same_keys and all(agrees(real[each], golden[each], each) for each in golden)
         return real in (golden, "null", TYPES_OF_NULLS.get(key))

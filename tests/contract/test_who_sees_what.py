@@ -17,7 +17,7 @@ from livestream_gateway.invoker import LocalInvoker
 from livestream_gateway.settings import GatewaySettings
 from tests.contract.scene import OK, RELATIONS, Outcome, Scene, nowhere, over_grpc, over_rest, set_up
 from tests.contract.test_descriptors import every_rpc
-from tests.support.world import World, open_world, settings_for
+from tests.support.environment import ServiceEnvironment, open_environment, settings_for
 
 Row = Mapping[str, str]
 
@@ -67,9 +67,9 @@ TABLE: Mapping[str, Row] = {
     "CheckBan": changed(CREATOR, banned_viewer=OK),
     "DeleteBan": MAKER,
     "SetReminder": REGISTERED,  # it tells what feeds tell
-    "DueReminders": SERVICES,
+    "ClaimDueReminders": SERVICES,
     "GrantAccess": SERVICES,
-    "PutPerson": SERVICES,
+    "PutUser": SERVICES,
     "ReceiveNotification": row("NOTIFICATIONS_OFF", unregistered="NOTIFICATIONS_OFF", anonymous="NOTIFICATIONS_OFF"),
     "ListStreams": REGISTERED,
     "ListFeaturedStreams": EVERYONE,
@@ -103,37 +103,37 @@ _seeds = itertools.count(int(time.time() * 1000) << 8)
 
 
 @pytest.fixture(scope="module")
-async def world(mongo_uri: str, database_name: str, media: Path) -> AsyncIterator[World]:
-    settings = settings_for(mongo_uri, database_name, media, people_cache_seconds=600.0)
-    async with open_world(settings) as opened:
+async def env(mongo_uri: str, database_name: str, media: Path) -> AsyncIterator[ServiceEnvironment]:
+    settings = settings_for(mongo_uri, database_name, media, user_cache_seconds=600.0)
+    async with open_environment(settings) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
-def app(world: World) -> Any:
+def app(env: ServiceEnvironment) -> Any:
     """The gateway on the same handlers."""
     return create_app(
-        LocalInvoker(world.service.handlers), settings=GatewaySettings(), ready=lambda: True, media_directory=None
+        LocalInvoker(env.service.handlers), settings=GatewaySettings(), ready=lambda: True, media_directory=None
     )
 
 
 class Stage:
     """Scenes, kept for the calls that leave them as they are."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, env: ServiceEnvironment) -> None:
+        self._env = env
         self._kept: dict[tuple[Any, ...], Scene] = {}
 
     async def scene(self, *, fresh: bool, **how: Any) -> Scene:
         key = tuple(sorted(how.items()))
         if fresh or key not in self._kept:
-            self._kept[key] = await set_up(self._world, next(_seeds), **how)
+            self._kept[key] = await set_up(self._env, next(_seeds), **how)
         return self._kept[key]
 
 
 @pytest.fixture(scope="module")
-def stage(world: World) -> Stage:
-    return Stage(world)
+def stage(env: ServiceEnvironment) -> Stage:
+    return Stage(env)
 
 
 def test_every_rpc_says_whom_it_lets_in() -> None:
@@ -152,7 +152,7 @@ def test_every_rpc_says_whom_it_lets_in() -> None:
 @pytest.mark.parametrize("paid", [False, True], ids=["free", "paid"])
 @pytest.mark.parametrize("name", TABLE)
 async def test_everybody_is_answered_as_their_relation_to_the_stream_allows(
-    world: World, app: Any, stage: Stage, name: str, paid: bool, state: str
+    env: ServiceEnvironment, app: Any, stage: Stage, name: str, paid: bool, state: str
 ) -> None:
     """Over gRPC and over REST alike; and nobody but those who enter is ever told the message channel."""
     if state == "ended" and name not in {"GetStream", "LeaveStream", "WatchStream", "GetStreamStatistics"}:
@@ -164,7 +164,7 @@ async def test_everybody_is_answered_as_their_relation_to_the_stream_allows(
         for relation in RELATIONS:
             how = {"paid": paid, "state": state, "ban_guest": relation == "banned guest"}
             scene = await stage.scene(fresh=name in CHANGING, **how)
-            told = await over_grpc(world, rpc, scene, relation)
+            told = await over_grpc(env, rpc, scene, relation)
             assert (relation, told.reason) == (relation, wanted[relation])
             _keeps_the_secret(told, name, scene)
             if route:
@@ -183,12 +183,12 @@ def _keeps_the_secret(outcome: Outcome, name: str, scene: Scene) -> None:
 
 @pytest.mark.parametrize("name", [name for name in TABLE if TABLE[name]["unregistered"] == "REGISTRATION_INCOMPLETE"])
 async def test_the_unregistered_are_told_the_same_whatever_exists(
-    world: World, app: Any, stage: Stage, name: str
+    env: ServiceEnvironment, app: Any, stage: Stage, name: str
 ) -> None:
     """Else anyone who signs up could try out ids, and learn which streams and bans there are."""
     scene = await stage.scene(fresh=False, paid=False, state="active", ban_guest=False)
     rpc, route = RPCS[name], ROUTES[name]
-    there, absent = [await over_grpc(world, rpc, each, "unregistered") for each in (scene, nowhere(scene))]
+    there, absent = [await over_grpc(env, rpc, each, "unregistered") for each in (scene, nowhere(scene))]
     assert (there.status, there.reason, there.message) == (absent.status, absent.reason, absent.message)
     there, absent = [await over_rest(app, route, each, "unregistered") for each in (scene, nowhere(scene))]
     assert (there.status, there.message) == (absent.status, absent.message)

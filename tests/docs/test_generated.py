@@ -7,7 +7,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from livestream_run import reference
-from livestream_server.errors import Refused, every_error
+from livestream_server.errors import FailedPrecondition, every_error
 from livestream_server.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -40,7 +40,7 @@ def test_every_reason_is_listed_once() -> None:
 
 
 def test_a_new_class_of_settings_appears_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A room that brings settings of its own must not need a line in the generator."""
+    """A package that brings settings of its own must not need a line in the generator."""
 
     class ChatSettings(BaseSettings):
         """How loud the chat is."""
@@ -58,7 +58,7 @@ def test_a_new_class_of_settings_appears_by_itself(monkeypatch: pytest.MonkeyPat
 def test_a_new_error_appears_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same for errors, with the metadata that the class sends."""
 
-    class ChatIsClosed(Refused):
+    class ChatIsClosed(FailedPrecondition):
         """The chat is closed (FAILED_PRECONDITION, 409)."""
 
         reason = "CHAT_IS_CLOSED"

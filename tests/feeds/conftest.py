@@ -1,4 +1,4 @@
-"""Streams and people straight in the database, because most states take hours to reach."""
+"""Streams and users straight in the database, because most states take hours to reach."""
 
 import secrets
 from collections.abc import AsyncIterator, Sequence
@@ -11,18 +11,19 @@ from bson import ObjectId
 from pydantic import SecretStr
 
 from livestream.v1.feed_service_pb2_grpc import FeedServiceStub
-from livestream.v1.people_service_pb2 import PersonProfile
 from livestream.v1.user_pb2 import UserSummary
+from livestream.v1.user_service_pb2 import UserProfile
 from livestream_server.feeds.rankings import Rankings
 from livestream_server.feeds.store import Feeds
 from livestream_server.mongo import client as mongo
-from livestream_server.people.store import People
 from livestream_server.reminders.model import new_reminder
 from livestream_server.reminders.store import Reminders
 from livestream_server.settings import MongoSettings
-from livestream_server.streams.model import Broadcaster, Role, Status, Stream, StreamType
+from livestream_server.streams.model import Broadcaster, Stream
 from livestream_server.streams.store import to_document
-from tests.support.world import IDS, World
+from livestream_server.users.store import Users
+from livestream_server.vocabulary import Role, Status, StreamType
+from tests.support.environment import IDS, ServiceEnvironment
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -34,7 +35,7 @@ class Stage:
     database: mongo.Database
 
     async def stream(self, creator: str, status: Status, *, guest: str | None = None, **fields: Any) -> str:
-        """A stream of `creator` (a demo person, or an id); answers with its id."""
+        """A stream of `creator` (a demo user, or an id); answers with its id."""
         cast = [creator, *([guest] if guest else [])]
         stream = Stream(
             **{
@@ -64,11 +65,13 @@ class Stage:
         await self.database["streams"].insert_one(to_document(stream))
         return stream.id
 
-    async def seat(self, stream_id: str, user: str, joined_at: datetime = NOW, stay: timedelta | None = None) -> None:
-        """A seat of `user` in the audience."""
+    async def participant(
+        self, stream_id: str, user: str, joined_at: datetime = NOW, stay: timedelta | None = None
+    ) -> None:
+        """A participant of `user` in the audience."""
         stream = await self.database["streams"].find_one({"_id": ObjectId(stream_id)})
         assert stream
-        await self.database["seats"].insert_one(
+        await self.database["participants"].insert_one(
             {
                 "_id": {"stream": stream["_id"], "user": ObjectId(IDS.get(user, user))},
                 "stream": stream["_id"],
@@ -79,17 +82,17 @@ class Stage:
             }
         )
 
-    async def people(self, count: int) -> Sequence[str]:
-        """New people; answers with their ids."""
-        people, ids = People(self.database, cache_seconds=0), [secrets.token_hex(12) for _ in range(count)]
+    async def users(self, count: int) -> Sequence[str]:
+        """New users; answers with their ids."""
+        users, ids = Users(self.database, cache_seconds=0), [secrets.token_hex(12) for _ in range(count)]
         for each in ids:
-            await people.put(card(each), NOW)
+            await users.put(summary(each), NOW)
         return ids
 
     async def likes(self, name: str, *interests: str) -> None:
-        """Let a demo person like these topics."""
-        profile = PersonProfile(interests=interests, expertise="musician")
-        await People(self.database, cache_seconds=0).put(card(IDS[name]), datetime.now(UTC), profile)
+        """Let a demo user like these topics."""
+        profile = UserProfile(interests=interests, expertise="musician")
+        await Users(self.database, cache_seconds=0).put(summary(IDS[name]), datetime.now(UTC), profile)
 
     async def rank(self, now: datetime = NOW) -> None:
         """Count what is watched most, as of `now`."""
@@ -105,13 +108,13 @@ class Stage:
         await Reminders(self.database).arm(new_reminder(IDS[user], stream_id, None, None, NOW), NOW)
 
     async def clear(self) -> None:
-        """Forget all streams and seats."""
-        for name in ("streams", "seats", "rankings", "reminders"):
+        """Forget all streams and participants."""
+        for name in ("streams", "participants", "rankings", "reminders"):
             await self.database[name].delete_many({})
 
 
-def card(user_id: str) -> UserSummary:
-    """A person's card."""
+def summary(user_id: str) -> UserSummary:
+    """A user's summary."""
     return UserSummary(id=user_id, username=f"u-{user_id}", name="N", surname="S", availability_status="available")
 
 
@@ -123,6 +126,6 @@ async def stage(mongo_uri: str, database_name: str) -> AsyncIterator[Stage]:
 
 
 @pytest.fixture(scope="module")
-def feeds(world: World) -> Any:
+def feeds(env: ServiceEnvironment) -> Any:
     """The stub, without types: every method takes a request."""
-    return FeedServiceStub(world.channel)
+    return FeedServiceStub(env.channel)

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livestream.v1 import feed_service_pb2 as rpc
-from livestream_server.errors import Invalid
+from livestream_server.errors import InvalidArgument
 from livestream_server.feeds import listings
-from livestream_server.feeds.model import Position, position, span, window
-from livestream_server.feeds.requests import limit_of, page_asked, page_mended, window_of
+from livestream_server.feeds.model import Position, clamp_window, parse_cursor, parse_span
+from livestream_server.feeds.requests import parse_limit, parse_page_request, parse_page_request_leniently, parse_window
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 LIST = "guest.created_at.desc"
@@ -24,21 +24,21 @@ positions = st.builds(Position, st.none() | INT32 | moments, st.from_regex(r"[0-
 @given(positions)
 def test_a_cursor_continues_where_it_was_made(where: Position) -> None:
     """Otherwise items are repeated or lost between two pages."""
-    assert position(where.cursor(LIST), LIST) == where
+    assert parse_cursor(where.cursor(LIST), LIST) == where
 
 
 @given(positions)
 def test_a_cursor_continues_its_own_list_only(where: Position) -> None:
     """The position in one order means nothing in another."""
-    with pytest.raises(Invalid, match="cursor"):
-        position(where.cursor(LIST), "guest.ended_at.desc")
+    with pytest.raises(InvalidArgument, match="cursor"):
+        parse_cursor(where.cursor(LIST), "guest.ended_at.desc")
 
 
 @given(st.text(min_size=1) | st.binary(min_size=1).map(lambda each: base64.urlsafe_b64encode(each).decode()))
 def test_whatever_else_is_refused_as_a_cursor(text: str) -> None:
     """An exception of the decoder would be an internal error."""
-    with pytest.raises(Invalid, match="cursor"):
-        position(text, LIST)
+    with pytest.raises(InvalidArgument, match="cursor"):
+        parse_cursor(text, LIST)
 
 
 @pytest.mark.parametrize(
@@ -55,15 +55,15 @@ def test_whatever_else_is_refused_as_a_cursor(text: str) -> None:
 )
 def test_a_forged_cursor_is_refused(text: str) -> None:
     """Only what we have written ourselves reaches the database."""
-    with pytest.raises(Invalid, match="cursor"):
-        position(base64.urlsafe_b64encode(text.encode()).decode().rstrip("="), LIST)
+    with pytest.raises(InvalidArgument, match="cursor"):
+        parse_cursor(base64.urlsafe_b64encode(text.encode()).decode().rstrip("="), LIST)
 
 
 @given(st.none() | INT32, st.none() | INT32)
 def test_for_you_never_refuses_a_page(number: int | None, limit: int | None) -> None:
     """The contract mends what is out of range: pages below 1 are the first, limits below 1 are 10, above 100 are 100."""
     request = rpc.ListStreamsForYouRequest(page=number, limit=limit)
-    page = page_mended(request, listings.live()).page
+    page = parse_page_request_leniently(request, listings.live()).page
     assert page.number == (1 if number is None or number < 1 else min(number, 1_000_000))
     assert page.limit == (10 if limit is None or limit < 1 else min(limit, 100))
 
@@ -74,10 +74,10 @@ def test_the_other_lists_refuse_what_is_out_of_range(number: int | None, limit: 
     request = rpc.ListMyWatchedStreamsRequest(page=number, limit=limit)
     wrong = (number is not None and not 1 <= number <= 1_000_000) or (limit is not None and not 1 <= limit <= 100)
     if wrong:
-        with pytest.raises(Invalid):
-            page_asked(request, listings.live())
+        with pytest.raises(InvalidArgument):
+            parse_page_request(request, listings.live())
     else:
-        page = page_asked(request, listings.live()).page
+        page = parse_page_request(request, listings.live()).page
         assert (page.number, page.limit) == (number or 1, limit or 10)
 
 
@@ -86,10 +86,10 @@ def test_a_limit_without_an_upper_bound_is_cut(limit: int | None) -> None:
     """The contract names no bound for some lists, and nobody gets thousands of streams at once."""
     request = rpc.ListCatchStreamersRequest(limit=limit)
     if limit is not None and limit < 1:
-        with pytest.raises(Invalid, match="1 or more"):
-            limit_of(request, 20, cut=True)
+        with pytest.raises(InvalidArgument, match="1 or more"):
+            parse_limit(request, 20, cut=True)
     else:
-        assert limit_of(request, 20, cut=True) == min(limit or 20, 100)
+        assert parse_limit(request, 20, cut=True) == min(limit or 20, 100)
 
 
 @given(st.none() | INT32, st.none() | INT32)
@@ -97,12 +97,12 @@ def test_a_window_is_as_long_as_it_is_said(hours: int | None, minutes: int | Non
     """Hours and minutes are two spellings; both at once contradict each other, and less than nothing is a mistake."""
     both = hours is not None and minutes is not None
     if both or (hours or 0) < 0 or (minutes or 0) < 0:
-        with pytest.raises(Invalid):
-            span("before", hours, minutes)
+        with pytest.raises(InvalidArgument):
+            parse_span("before", hours, minutes)
         return
     said = timedelta(hours=hours or 0, minutes=minutes or 0) if (hours, minutes) != (None, None) else timedelta(days=1)
-    assert span("before", hours, minutes) == said
-    since, until = window(NOW, said, said)
+    assert parse_span("before", hours, minutes) == said
+    since, until = clamp_window(NOW, said, said)
     assert NOW - since == until - NOW == min(said, timedelta(days=732))
 
 
@@ -116,6 +116,6 @@ def test_a_window_is_as_long_as_it_is_said(hours: int | None, minutes: int | Non
     ],
 )
 def test_each_side_of_the_window_has_its_own_length(fields: Any, before: float, after: float) -> None:
-    """A person's page asks for what lies ahead, and a little for what was missed."""
-    since, until = window_of(rpc.ListMyUpcomingStreamsRequest(**fields), NOW)
+    """A user's page asks for what lies ahead, and a little for what was missed."""
+    since, until = parse_window(rpc.ListMyUpcomingStreamsRequest(**fields), NOW)
     assert (NOW - since, until - NOW) == (timedelta(hours=before), timedelta(hours=after))

@@ -13,15 +13,15 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 
 from livestream.v1 import feed_service_pb2 as rpc
 from livestream_server.feeds import listings, rankings
-from livestream_server.feeds.listings import SEAT_INDEXES, STREAM_INDEXES
+from livestream_server.feeds.listings import PARTICIPANT_INDEXES, STREAM_INDEXES
 from livestream_server.feeds.model import Selection
 from livestream_server.feeds.rankings import Rankings
 from livestream_server.feeds.store import Feeds
 from livestream_server.mongo import client as mongo
 from livestream_server.settings import MongoSettings
-from livestream_server.streams.model import Status, StreamType
+from livestream_server.vocabulary import Status, StreamType
 from tests.feeds.conftest import NOW, Stage
-from tests.support.world import IDS, World, metadata, open_world, settings_for
+from tests.support.environment import IDS, ServiceEnvironment, metadata, open_environment, settings_for
 
 AYSE = IDS["ayse"]
 REQUESTS: list[Message] = [
@@ -71,24 +71,26 @@ def recording() -> Recording:
 
 
 @pytest.fixture(scope="module")
-async def world(mongo_uri: str, database_name: str, media: Path, recording: Recording) -> AsyncIterator[World]:
+async def env(
+    mongo_uri: str, database_name: str, media: Path, recording: Recording
+) -> AsyncIterator[ServiceEnvironment]:
     # The background tasks have their turn at the start, and then no more.
     settings = settings_for(mongo_uri, database_name, media, sweep_seconds=3600.0)
-    async with open_world(settings, [recording]) as opened:
+    async with open_environment(settings, [recording]) as opened:
         opened.clock.now = NOW
         yield opened
 
 
 async def fill(stage: Stage, rounds: int) -> None:
     """Of everything that any list shows to ayse, `rounds` more; she hosts one active stream."""
-    for index, who in enumerate(await stage.people(rounds)):
+    for index, who in enumerate(await stage.users(rounds)):
         at = NOW + timedelta(minutes=index)
         await stage.stream(who, Status.ACTIVE, interest="music", started_at=at)
         await stage.stream(who, Status.SCHEDULED, guest="ayse", interest="music", type=StreamType.DUOCROWD)
         for host, guest in (("ayse", who), (who, "ayse")):
             await stage.stream(host, Status.ENDED, guest=guest, ended_at=at)
         seen = await stage.stream(who, Status.ENDED)
-        await stage.seat(seen, "ayse", at)
+        await stage.participant(seen, "ayse", at)
     await stage.rank()
 
 
@@ -112,7 +114,7 @@ def test_every_list_is_looked_at() -> None:
 
 
 async def test_a_long_list_takes_as_many_commands_as_a_short_one(
-    stage: Stage, world: World, feeds: Any, recording: Recording
+    stage: Stage, env: ServiceEnvironment, feeds: Any, recording: Recording
 ) -> None:
     """A read per item is the usual way in which lists become slow."""
     await stage.likes("ayse", "music")
@@ -132,15 +134,15 @@ async def test_a_long_list_takes_as_many_commands_as_a_short_one(
         if request.DESCRIPTOR.name.startswith("List"):
             assert (few <= 6, many >= 10) == (True, True), request.DESCRIPTOR.name
             assert few
-    # One read of the list, one of people; and a count where there are pages, interests, reminders or a ranking.
+    # One read of the list, one of users; and a count where there are pages, interests, reminders or a ranking.
     for request, counted in zip(REQUESTS, counts[49], strict=True):
         assert counted.get("find users", 0) <= (2 if isinstance(request, rpc.ListStreamsForYouRequest) else 1)
-        assert counted.get("aggregate streams", 0) + counted.get("aggregate seats", 0) <= 2
+        assert counted.get("aggregate streams", 0) + counted.get("aggregate participants", 0) <= 2
         assert sum(counted.values()) <= 4
 
 
 async def test_no_list_scans_a_collection(
-    stage: Stage, world: World, feeds: Any, recording: Recording, mongo_uri: str
+    stage: Stage, env: ServiceEnvironment, feeds: Any, recording: Recording, mongo_uri: str
 ) -> None:
     """A scan works in every test and stops the service in the year after."""
     await fill(stage, 20)
@@ -152,7 +154,8 @@ async def test_no_list_scans_a_collection(
             again.CopyFrom(request)
             again.cursor = answer.next_cursor  # type: ignore[attr-defined]
             await called(feeds, again)
-    # How reminders are found is their room's matter: by `_id`, which the embedded database scans where it is a document.
+    # How reminders are found is their package's matter: by `_id`, which the embedded database scans where it is a
+    # document.
     commands = [each for each in recording.taken() if each.get("find") != "reminders"]
     for each in commands:
         await indexes_of(stage.database, each)
@@ -172,7 +175,7 @@ def test_every_index_is_what_a_list_asks_for() -> None:
         [*((name, 1) for name in each.bounds), *((name, -1 if each.descending else 1) for name in each.order)]
         for each in lists
     ]
-    for index in (*STREAM_INDEXES, *SEAT_INDEXES):
+    for index in (*STREAM_INDEXES, *PARTICIPANT_INDEXES):
         assert list(index.document["key"].items()) in asked, index.document["name"]
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from livestream_server.streams.model import Status
 from livestream_server.transport.values import utc_now
+from livestream_server.vocabulary import Status
 from tests.feeds.conftest import Stage
-from tests.support.world import IDS, LiveService
+from tests.support.environment import IDS, LiveService
 
 GOLDEN = Path(__file__).parents[1] / "contract" / "golden" / "join-as-creator.json"
 LIVE_STREAM = list(json.loads(GOLDEN.read_text())["data"]["liveStream"])
@@ -39,7 +39,7 @@ async def service(live_service: LiveService, stage: Stage) -> LiveService:
     ended = await stage.stream("ayse", Status.ENDED, guest="mehmet", started_at=now, ended_at=now)
     await stage.stream("ayse", Status.ACTIVE, guest="mehmet", interest="music", started_at=now)
     await stage.stream("ayse", Status.SCHEDULED, guest="mehmet", interest="music", planned_start=now)
-    await stage.seat(ended, "john", now)
+    await stage.participant(ended, "john", now)
     await stage.likes("ayse", "music")
     await stage.rank(now)
     return live_service
@@ -96,7 +96,7 @@ def test_an_empty_page_is_a_page(service: LiveService) -> None:
 def test_an_upcoming_stream_says_last_whether_it_reminds(
     service: LiveService, base: str, path: str, who: str | None
 ) -> None:
-    """One object with the stream's own keys: the bell is one more of them, and null for nobody in particular."""
+    """One object with the stream's own keys: `isReminderActive` is one more of them, and null for nobody in particular."""
     joint = "-" if path == "my" else "/"
     status, envelope = get(service, f"{base}/{path}{joint}upcoming-live-streams", who)
     assert status == 200

@@ -14,10 +14,10 @@ from livestream.v1.live_stream_service_pb2 import (
     EndStreamRequest,
     JoinStreamRequest,
 )
-from livestream_server.streams.model import Status, StreamType
+from livestream_server.vocabulary import Status, StreamType
 from tests.feeds.conftest import NOW, Stage
+from tests.support.environment import IDS, ServiceEnvironment, metadata
 from tests.support.failures import failure
-from tests.support.world import IDS, World, metadata
 
 AYSE, MEHMET = IDS["ayse"], IDS["mehmet"]
 NOBODY = "f" * 24
@@ -26,9 +26,9 @@ OVER = (Status.EXPIRED, Status.CANCELLED_BY_HOST, Status.CANCELLED_BY_GUEST)
 
 
 @pytest.fixture(autouse=True)
-async def _fresh(stage: Stage, world: World) -> None:
+async def _fresh(stage: Stage, env: ServiceEnvironment) -> None:
     await stage.clear()
-    world.clock.now = NOW
+    env.clock.now = NOW
 
 
 def ids(streams: Sequence[Any]) -> list[str]:
@@ -60,20 +60,20 @@ async def test_no_more_than_a_hundred_streams_are_in_a_plain_list(stage: Stage, 
     assert rest.next_cursor == ""
 
 
-async def test_featured_streams_are_those_that_most_people_watch_now(stage: Stage, feeds: Any) -> None:
+async def test_featured_streams_are_those_that_most_users_watch_now(stage: Stage, feeds: Any) -> None:
     """Viewers who have left, and streams that have ended, must not keep a stream on the first page."""
-    hosts = await stage.people(13)
+    hosts = await stage.users(13)
     streams = [
         await stage.stream(host, Status.ACTIVE, started_at=NOW - number * HOUR) for number, host in enumerate(hosts)
     ]
     for stream, viewers in ((streams[11], 3), (streams[5], 2), (streams[12], 1)):
         for viewer in hosts[:viewers]:
-            await stage.seat(stream, viewer)
+            await stage.participant(stream, viewer)
     for viewer in hosts[:5]:
-        await stage.seat(streams[10], viewer, NOW - 2 * HOUR)
+        await stage.participant(streams[10], viewer, NOW - 2 * HOUR)
     over = await stage.stream("ayse", Status.ENDED)
     for viewer in hosts[:9]:
-        await stage.seat(over, viewer)
+        await stage.participant(over, viewer)
     await stage.rank()
     expected = [streams[11], streams[5], streams[12], *streams[:5], *streams[6:8]]
     for who in (None, "ayse"):
@@ -88,7 +88,7 @@ async def test_featured_streams_are_those_that_most_people_watch_now(stage: Stag
 
 async def test_live_creators_come_with_what_they_host(stage: Stage, feeds: Any) -> None:
     """The most recently started first; who is not live is not there."""
-    hosts = await stage.people(3)
+    hosts = await stage.users(3)
     for number, host in enumerate(hosts):
         await stage.stream(host, Status.ACTIVE, started_at=NOW + number * HOUR)
     await stage.stream("ayse", Status.SCHEDULED)
@@ -103,7 +103,7 @@ async def test_live_creators_come_with_what_they_host(stage: Stage, feeds: Any) 
 
 async def test_a_page_behind_the_end_is_empty_and_knows_the_totals(stage: Stage, feeds: Any) -> None:
     """A client that pages while streams end must learn where the list ends now."""
-    for host in await stage.people(3):
+    for host in await stage.users(3):
         await stage.stream(host, Status.ACTIVE)
     answer = await call(feeds.ListStreamsLiveNow, rpc.ListStreamsLiveNowRequest(page=5, limit=2), None)
     where = answer.page.pagination
@@ -115,7 +115,7 @@ async def test_a_page_behind_the_end_is_empty_and_knows_the_totals(stage: Stage,
 async def test_for_you_selects_by_interest_state_and_type(stage: Stage, feeds: Any) -> None:
     """Each of the three lists has its own streams, and only of topics that the caller likes."""
     await stage.likes("john", "music", "sports", "music")
-    hosts = await stage.people(4)
+    hosts = await stage.users(4)
     music = await stage.stream(hosts[0], Status.ACTIVE, interest="music")
     sports = await stage.stream(hosts[1], Status.ACTIVE, interest="sports", started_at=NOW + HOUR)
     await stage.stream(hosts[2], Status.ACTIVE, interest="cooking")
@@ -218,7 +218,7 @@ async def test_a_cursor_and_a_page_exclude_each_other(stage: Stage, feeds: Any) 
 
 
 async def test_upcoming_streams_are_live_or_prepared_or_planned_in_the_window(stage: Stage, feeds: Any) -> None:
-    """Whoever opens a person's page must see what is on now, and what comes next, in this order."""
+    """Whoever opens a user's page must see what is on now, and what comes next, in this order."""
     prepared = await stage.stream("ayse", Status.PREPARING, planned_start=NOW + 999 * HOUR)
     soon = await stage.stream("mehmet", Status.SCHEDULED, guest="ayse", planned_start=NOW + 2 * HOUR)
     missed = await stage.stream("ayse", Status.SCHEDULED, planned_start=NOW - HOUR / 2)
@@ -245,8 +245,10 @@ async def test_upcoming_streams_are_live_or_prepared_or_planned_in_the_window(st
     assert await found(hours_before=0, minutes_after=0, limit=1_000_000) == [active, prepared]
 
 
-async def test_an_upcoming_stream_says_whether_it_will_remind(stage: Stage, feeds: Any, world: World) -> None:
-    """The bell on the card must be right for its viewer, and undecided for nobody in particular."""
+async def test_an_upcoming_stream_says_whether_it_will_remind(
+    stage: Stage, feeds: Any, env: ServiceEnvironment
+) -> None:
+    """`isReminderActive` must be right for its viewer, and undecided for nobody in particular."""
     planned = await stage.stream("ayse", Status.SCHEDULED, planned_start=NOW + 5 * HOUR)
     other = await stage.stream("ayse", Status.SCHEDULED, planned_start=NOW + 6 * HOUR)
     await stage.remind("john", planned)
@@ -257,7 +259,7 @@ async def test_an_upcoming_stream_says_whether_it_will_remind(stage: Stage, feed
         assert [each.is_reminder_active if each.HasField("is_reminder_active") else None for each in streams] == bells
 
 
-async def test_the_active_stream_is_the_one_that_the_person_hosts(stage: Stage, feeds: Any) -> None:
+async def test_the_active_stream_is_the_one_that_the_user_hosts(stage: Stage, feeds: Any) -> None:
     """A guest's invitation is not the guest's stream; without one the answer is nothing, not a failure."""
     stream = await stage.stream("ayse", Status.ACTIVE, guest="mehmet")
     assert (await call(feeds.GetMyActiveStream, rpc.GetMyActiveStreamRequest())).live_stream.id == stream
@@ -268,7 +270,7 @@ async def test_the_active_stream_is_the_one_that_the_person_hosts(stage: Stage, 
     assert not (await call(feeds.GetActiveStream, rpc.GetActiveStreamRequest(user_id=MEHMET))).HasField("live_stream")
 
 
-async def test_past_streams_are_the_persons_own_and_have_ended(stage: Stage, feeds: Any) -> None:
+async def test_past_streams_are_the_users_own_and_have_ended(stage: Stage, feeds: Any) -> None:
     """What never took place is no past, and what was deleted is gone."""
     old, new = [await stage.stream("ayse", Status.ENDED, ended_at=NOW + n * HOUR) for n in range(2)]
     await stage.stream("mehmet", Status.ENDED, guest="ayse")
@@ -296,16 +298,16 @@ async def test_broadcasted_streams_say_whether_as_host_or_guest(stage: Stage, fe
 
 async def test_watched_streams_are_listed_once_and_after_their_end(stage: Stage, feeds: Any) -> None:
     """The history of a viewer: what is still on, or deleted, or only others have seen, is not in it."""
-    hosts = await stage.people(5)
+    hosts = await stage.users(5)
     seen = [await stage.stream(host, Status.ENDED) for host in hosts]
     for number, stream in enumerate(seen):
-        await stage.seat(stream, "john", NOW + number * HOUR)
-        await stage.seat(stream, "jane")
+        await stage.participant(stream, "john", NOW + number * HOUR)
+        await stage.participant(stream, "jane")
     for stream in (
         await stage.stream(hosts[0], Status.ACTIVE),
         await stage.stream(hosts[0], Status.ENDED, deleted_at=NOW),
     ):
-        await stage.seat(stream, "john")
+        await stage.participant(stream, "john")
     answer = await call(feeds.ListMyWatchedStreams, rpc.ListMyWatchedStreamsRequest(limit=2), "john")
     assert ids(answer.page.list) == [seen[4], seen[3]]
     assert answer.page.pagination.total_items == 5
@@ -317,14 +319,14 @@ async def test_watched_streams_are_listed_once_and_after_their_end(stage: Stage,
 
 async def test_creators_are_ranked_by_different_viewers_of_thirty_days(stage: Stage, feeds: Any) -> None:
     """Someone who comes to every stream counts once, and the viewers of last season not at all."""
-    viewers = await stage.people(3)
+    viewers = await stage.users(3)
     for _ in range(3):
         faithful = await stage.stream("mehmet", Status.ENDED)
-        await stage.seat(faithful, viewers[0])
+        await stage.participant(faithful, viewers[0])
     for number in range(2):
-        await stage.seat(await stage.stream("ayse", Status.ENDED), viewers[number], NOW - timedelta(days=29))
+        await stage.participant(await stage.stream("ayse", Status.ENDED), viewers[number], NOW - timedelta(days=29))
     for viewer in viewers:
-        await stage.seat(await stage.stream("john", Status.ENDED), viewer, NOW - timedelta(days=31))
+        await stage.participant(await stage.stream("john", Status.ENDED), viewer, NOW - timedelta(days=31))
     await stage.likes("ayse", "music")
     await stage.rank()
     for who in (None, "jane"):
@@ -394,20 +396,20 @@ async def test_open_lists_welcome_anybody_but_a_bad_token(feeds: Any, name: str,
     ],
 )
 async def test_the_lists_of_a_stranger_are_not_found(feeds: Any, name: str, kind: Any) -> None:
-    """An empty list would say that the person exists and has no streams."""
-    assert (await failure(call(getattr(feeds, name), kind(user_id=NOBODY), None))).reason == "PERSON_NOT_FOUND"
+    """An empty list would say that the user exists and has no streams."""
+    assert (await failure(call(getattr(feeds, name), kind(user_id=NOBODY), None))).reason == "USER_NOT_FOUND"
     refused = await failure(call(getattr(feeds, name), kind(user_id="x"), None))
     assert [each.field for each in refused.violations] == ["user_id"]
 
 
-async def test_what_people_do_is_in_the_lists(stage: Stage, feeds: Any, world: World) -> None:
-    """The other rooms write what this one reads: a renamed field would empty the lists without a sound."""
+async def test_what_users_do_is_in_the_lists(stage: Stage, feeds: Any, env: ServiceEnvironment) -> None:
+    """The other packages write what this one reads: a renamed field would empty the lists without a sound."""
     create = CreateStreamRequest(
         title="t", guests=[MEHMET], live_stream_type="LIVE_STREAM_TYPE_DUOSELF", interest="music"
     )
-    stream = (await call(world.streams.CreateStream, create)).live_stream.id
+    stream = (await call(env.streams.CreateStream, create)).live_stream.id
     for who, role in (("ayse", Role.ROLE_HOST), ("john", Role.ROLE_AUDIENCE)):
-        await call(world.streams.JoinStream, JoinStreamRequest(live_stream_id=stream, role=role), who)
+        await call(env.streams.JoinStream, JoinStreamRequest(live_stream_id=stream, role=role), who)
     await stage.likes("john", "music")
     await stage.rank()
     assert ids((await call(feeds.ListFeaturedStreams, rpc.ListFeaturedStreamsRequest(), None)).streams) == [stream]
@@ -418,12 +420,12 @@ async def test_what_people_do_is_in_the_lists(stage: Stage, feeds: Any, world: W
     assert ids((await call(feeds.ListGuestStreams, rpc.ListGuestStreamsRequest(), "mehmet")).page.list) == [stream]
     assert (await call(feeds.GetMyActiveStream, rpc.GetMyActiveStreamRequest())).live_stream.id == stream
 
-    world.clock.now = NOW + HOUR
-    await call(world.streams.EndStream, EndStreamRequest(live_stream_id=stream))
+    env.clock.now = NOW + HOUR
+    await call(env.streams.EndStream, EndStreamRequest(live_stream_id=stream))
     assert ids((await call(feeds.ListMyPastStreams, rpc.ListMyPastStreamsRequest())).streams) == [stream]
     watched = (await call(feeds.ListMyWatchedStreams, rpc.ListMyWatchedStreamsRequest(), "john")).page
     assert [(each.id, each.role) for each in watched.list] == [(stream, Role.ROLE_AUDIENCE)]
-    await call(world.streams.DeleteStream, DeleteStreamRequest(live_stream_id=stream))
+    await call(env.streams.DeleteStream, DeleteStreamRequest(live_stream_id=stream))
     watched = (await call(feeds.ListMyWatchedStreams, rpc.ListMyWatchedStreamsRequest(), "john")).page
     assert watched.pagination.total_items == 0
     assert not (await call(feeds.ListStreams, rpc.ListStreamsRequest())).streams

@@ -15,11 +15,11 @@ from livestream.v1.live_stream_service_pb2 import CreateStreamRequest
 from livestream_agora import access_token2
 from livestream_agora.inspection import inspect
 from livestream_agora.packing import TokenFormatError
-from livestream_gateway.dialect.form import MAX_FIELDS, MAX_FILES, NotAForm, read_form
-from livestream_gateway.dialect.read import Reader
-from livestream_gateway.dialect.strict_json import NotJson, loads
+from livestream_gateway.transcoding.form import MAX_FIELDS, MAX_FILES, NotAForm, read_form
+from livestream_gateway.transcoding.read import Reader
+from livestream_gateway.transcoding.strict_json import NotJson, loads
 from livestream_server.auth.jwt import Authenticator
-from livestream_server.errors import Invalid, Unauthenticated
+from livestream_server.errors import InvalidArgument, Unauthenticated
 from livestream_server.images.thumbnail import encode_thumbnail
 from tests.auth.forging import Clock, settings, signed
 from tests.fuzz.conversation import converse
@@ -94,7 +94,7 @@ def read_jwt(data: bytes) -> None:
 
 def open_image(data: bytes) -> None:
     """A thumbnail is made, or refused in words."""
-    with suppress(Invalid):
+    with suppress(InvalidArgument):
         assert encode_thumbnail(data).startswith(b"RIFF")
 
 

@@ -183,7 +183,7 @@ def rpc(name: str) -> Rpc:
 
 
 async def refuse(
-    context: Any, code: grpc.StatusCode, message: str, *details: Message, domain: str = "livestream.v1"
+    context: Any, code: grpc.StatusCode, message: str, *details: Message, domain: str = "livestream"
 ) -> Any:
     """End a call as the service's transport does."""
     packed = []

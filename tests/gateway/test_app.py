@@ -279,7 +279,7 @@ async def test_extra_applications_have_their_places(service: FakeService) -> Non
 
 
 async def test_other_origins_are_shut_out_unless_configured(service: FakeService) -> None:
-    """A page elsewhere may not use a person's token through their browser."""
+    """A page elsewhere may not use a user's token through their browser."""
     preflight = {"origin": "https://app.test", "access-control-request-method": "POST"}
     closed = await client_of(app_of(service)).options(JOIN, headers=preflight)
     assert closed.status_code == 405

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livestream_gateway.dialect.form import NotAForm, read_form
 from livestream_gateway.endpoint import BODY_LIMIT, BODY_LIMITS_WITH_FILE, FORM, JSON
+from livestream_gateway.transcoding.form import NotAForm, read_form
 from tests.gateway.fake_service import CREATE, JOIN, TOKEN, FakeService, app_of, client_of, talk
 
 FORM_HEADER = "multipart/form-data; boundary=b"
@@ -154,11 +154,11 @@ async def test_a_length_that_is_none_is_refused(client: httpx2.AsyncClient, serv
 
 async def test_a_file_within_the_limit_arrives_either_way(client: httpx2.AsyncClient, service: FakeService) -> None:
     """The promised 5 MiB, as a form and as base64."""
-    picture = bytes(range(256)) * (5 * 4096)
-    assert (await client.post(CREATE, files={"thumbnail": ("p.png", picture)})).status_code == 201
-    encoded = base64.b64encode(picture).decode()
+    image = bytes(range(256)) * (5 * 4096)
+    assert (await client.post(CREATE, files={"thumbnail": ("p.png", image)})).status_code == 201
+    encoded = base64.b64encode(image).decode()
     assert (await client.post(CREATE, json={"thumbnail": encoded})).status_code == 201
-    assert [each.thumbnail == picture for each in service.requests] == [True, True]
+    assert [each.thumbnail == image for each in service.requests] == [True, True]
 
 
 def part(name: str, value: bytes = b"v", more: str = "") -> bytes:

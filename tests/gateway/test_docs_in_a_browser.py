@@ -1,4 +1,4 @@
-"""A person with a browser and a token, on the API page."""
+"""A user with a browser and a token, on the API page."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support import expected_conditions as expected
 from selenium.webdriver.support.wait import WebDriverWait
 
-from tests.support.world import LiveService
+from tests.support.environment import LiveService
 
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
@@ -55,7 +55,7 @@ def browser(tmp_path: Path) -> Iterator[WebDriver]:
 
 
 class ApiPage:
-    """What a person does on the page, in the page's own words."""
+    """What a user does on the page, in the page's own words."""
 
     def __init__(self, browser: WebDriver, url: str) -> None:
         self._browser = browser
@@ -97,26 +97,26 @@ class ApiPage:
         self._wait.until(expected.element_to_be_clickable((By.CSS_SELECTOR, selector))).click()
 
 
-async def test_a_person_creates_and_joins_a_stream_on_the_api_page(
+async def test_a_user_creates_and_joins_a_stream_on_the_api_page(
     browser: WebDriver, live_service: LiveService, tmp_path: Path
 ) -> None:
-    """The page is how people try the API: a token, a form and a button must be enough, under its strict policy."""
-    picture = tmp_path / "thumbnail.png"
-    Image.new("RGB", (64, 36), "teal").save(picture)
+    """The page is how users try the API: a token, a form and a button must be enough, under its strict policy."""
+    image = tmp_path / "thumbnail.png"
+    Image.new("RGB", (64, 36), "teal").save(image)
 
-    def story() -> tuple[dict[str, Any], dict[str, Any]]:
+    def scenario() -> tuple[dict[str, Any], dict[str, Any]]:
         page = ApiPage(browser, live_service.http_url)
         page.authorize(live_service.token("ayse"))
         page.open("createStream")
         page.fill("title", "Yeni ürün tanıtımı")
-        page.attach("thumbnail", picture)
+        page.attach("thumbnail", image)
         created = page.execute("createStream")
         page.open("createStream")  # closes it
         page.open("joinStreamAsCreator")
         page.write_body({"liveStreamId": created["data"]["id"]})
         return created, page.execute("joinStreamAsCreator")
 
-    created, joined = await asyncio.to_thread(story)  # the service may share this thread's loop
+    created, joined = await asyncio.to_thread(scenario)  # the service may share this thread's loop
 
     assert created["statusCode"] == 201
     assert created["data"]["title"] == "Yeni ürün tanıtımı"
@@ -130,13 +130,13 @@ async def test_a_person_creates_and_joins_a_stream_on_the_api_page(
 async def test_the_api_page_shows_what_is_wrong_without_a_token(browser: WebDriver, live_service: LiveService) -> None:
     """Whoever forgets to authorise must see the refusal itself, not a page that stays silent."""
 
-    def story() -> dict[str, Any]:
+    def scenario() -> dict[str, Any]:
         page = ApiPage(browser, live_service.http_url)
         page.open("createStream")
         page.fill("title", "Yeni ürün tanıtımı")
         return page.execute("createStream")
 
-    refused = await asyncio.to_thread(story)
+    refused = await asyncio.to_thread(scenario)
 
     assert refused["statusCode"] == 401
     assert refused["errors"][0] == "Authentication required"

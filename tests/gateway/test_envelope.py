@@ -6,9 +6,9 @@ import pytest
 from google.rpc.error_details_pb2 import BadRequest
 
 from livestream.v1.live_stream_service_pb2 import CreateStreamRequest
-from livestream_gateway.dialect.read import Violation
-from livestream_gateway.envelope import FIXED, MAX_VIOLATIONS, Refusal, failed, failure, invalid, success
+from livestream_gateway.envelope import FIXED, MAX_VIOLATIONS, Refusal, failure, invalid, success, to_refusal
 from livestream_gateway.invoker import RpcError
+from livestream_gateway.transcoding.read import Violation
 
 Code = grpc.StatusCode
 CONFLICT = "Resource already exists or cannot be changed in its current state"
@@ -33,7 +33,7 @@ TABLE = {
 
 
 def refusal_of(error: RpcError) -> Refusal:
-    return failed(error, CreateStreamRequest.DESCRIPTOR)
+    return to_refusal(error, CreateStreamRequest.DESCRIPTOR)
 
 
 @pytest.mark.parametrize("code", [each for each in Code if each is not Code.OK], ids=lambda code: code.name)

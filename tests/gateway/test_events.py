@@ -181,7 +181,7 @@ async def test_a_failure_before_the_first_event_is_an_envelope(invoker: Invoker,
 
 
 async def test_whoever_watches_too_much_keeps_no_connection(invoker: Invoker, service: FakeWatching) -> None:
-    """A thousand refused watchers of one person would else be all the connections that there are."""
+    """A thousand refused watchers of one user would else be all the connections that there are."""
     service.answers = then_refused(code=grpc.StatusCode.RESOURCE_EXHAUSTED)
     async with client_of(app_of(invoker)) as client:
         answer = await client.get(PATH)

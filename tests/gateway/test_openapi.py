@@ -210,7 +210,7 @@ def test_what_may_be_absent_is_nullable_and_what_is_required_is_not() -> None:
     assert schemas["Role"]["enum"] == ["host", "guest", "audience"]
 
 
-def test_a_picture_is_a_file_in_a_form_and_base64_in_json() -> None:
+def test_a_image_is_a_file_in_a_form_and_base64_in_json() -> None:
     """Pages and generators offer an upload only for what is marked as a file."""
     content = openapi_document()["paths"]["/api/v1/live-stream/create"]["post"]["requestBody"]["content"]
     in_form = resolved(content["multipart/form-data"]["schema"])["properties"]["thumbnail"]

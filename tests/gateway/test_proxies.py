@@ -11,17 +11,17 @@ from livestream_gateway.app import create_app
 from livestream_gateway.invoker import ChannelInvoker, Invoker, LocalInvoker
 from livestream_gateway.proxies import TrustedProxies
 from livestream_gateway.settings import GatewaySettings
-from tests.support.world import World, open_world, settings_for, token
+from tests.support.environment import ServiceEnvironment, open_environment, settings_for, token
 
 PROXY, CLIENT, FORGED = "192.0.2.1", "203.0.113.7", "198.51.100.1"
 
 
-def in_process(world: World) -> Invoker:
-    return LocalInvoker(world.service.handlers)
+def in_process(env: ServiceEnvironment) -> Invoker:
+    return LocalInvoker(env.service.handlers)
 
 
-def split(world: World) -> Invoker:
-    return ChannelInvoker(world.channel)
+def split(env: ServiceEnvironment) -> Invoker:
+    return ChannelInvoker(env.channel)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ async def test_the_service_knows_the_client_behind_proxy_and_gateway(
     mongo_uri: str,
     database_name: str,
     media: Path,
-    invoker: Callable[[World], Invoker],
+    invoker: Callable[[ServiceEnvironment], Invoker],
     gateways: tuple[str, ...],
     peer: str,
     forwarded: str,
@@ -49,8 +49,8 @@ async def test_the_service_knows_the_client_behind_proxy_and_gateway(
 ) -> None:
     """Limits per address and audit lines rest on it, wherever the gateway runs."""
     settings = settings_for(mongo_uri, database_name, media, trusted_proxies=gateways)
-    async with open_world(settings) as world:
-        app = create_app(invoker(world), settings=GatewaySettings(), ready=lambda: True, media_directory=None)
+    async with open_environment(settings) as env:
+        app = create_app(invoker(env), settings=GatewaySettings(), ready=lambda: True, media_directory=None)
         transport = httpx2.ASGITransport(app=TrustedProxies(app, [PROXY]), client=(peer, 5123))
         async with httpx2.AsyncClient(transport=transport, base_url="http://gateway") as http:
             headers = {"authorization": f"Bearer {token('ayse')}", "x-forwarded-for": forwarded}

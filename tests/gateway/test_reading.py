@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from livestream.v1.live_stream_pb2 import LiveStream
 from livestream.v1.live_stream_service_pb2 import CreateStreamRequest, JoinStreamRequest
 from livestream.v1.user_pb2 import Media
-from livestream_gateway.dialect.names import public_path
-from livestream_gateway.dialect.read import Reader
-from livestream_gateway.dialect.render import data_renderer
-from livestream_gateway.dialect.strict_json import Fraction, NotJson, loads
+from livestream_gateway.transcoding.names import public_path
+from livestream_gateway.transcoding.read import Reader
+from livestream_gateway.transcoding.render import data_renderer
+from livestream_gateway.transcoding.strict_json import Fraction, NotJson, loads
 from tests.gateway.messages import messages, public_requests
 
 WHOLE = "must be a whole number"
@@ -37,7 +37,7 @@ def from_texts(*pairs: tuple[str, str | bytes]) -> tuple[Any, dict[str, str]]:
 @pytest.mark.parametrize("kind", public_requests(), ids=lambda kind: kind.DESCRIPTOR.name)
 @given(data=st.data())
 def test_a_message_written_in_our_dialect_is_read_as_the_same_message(kind: type[Message], data: Any) -> None:
-    """Reading and writing are one dialect, for every field that a request has or will have."""
+    """Reading and writing are one transcoding, for every field that a request has or will have."""
     message = data.draw(messages(kind))
     found, wrong = from_json(orjson.dumps(data_renderer(kind.DESCRIPTOR)(message)).decode(), kind)
     assert not wrong

@@ -15,7 +15,7 @@ from livestream.v1.access_pb2 import camel_case, inline, upper_case
 from livestream.v1.live_stream_pb2 import Broadcaster, LiveStream, MiniCrowdFunding, ReplayAccess, Role
 from livestream.v1.live_stream_service_pb2 import CreateStreamResponse, JoinStreamResponse
 from livestream.v1.user_pb2 import Media, UserSummary
-from livestream_gateway.dialect.render import data_renderer
+from livestream_gateway.transcoding.render import data_renderer
 from tests.gateway.messages import every_message, messages
 
 NOON = {"seconds": 1_780_315_200, "nanos": 7_999_999}
@@ -114,7 +114,7 @@ def test_any_message_is_written_as_protobufs_own_json_but_for_our_dialect(kind: 
 
 
 def _translated(theirs: dict[str, Any], message: Descriptor) -> dict[str, Any]:
-    """What our dialect makes of protobuf's JSON."""
+    """What our transcoding makes of protobuf's JSON."""
     ours: dict[str, Any] = {}
     for field in message.fields:
         if field.GetOptions().Extensions[inline]:

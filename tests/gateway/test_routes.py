@@ -56,7 +56,7 @@ def test_every_route_leads_to_its_rpc_in_time(route: Route, router: Router) -> N
     [("join", Role.ROLE_AUDIENCE), ("join-as-creator", Role.ROLE_HOST), ("join-as-guest", Role.ROLE_GUEST)],
 )
 def test_a_path_fixes_the_role(router: Router, path: str, role: Role) -> None:
-    """The chair is what the path says, never what the body claims."""
+    """The role is what the path says, never what the body claims."""
     endpoint, _ = router.find("POST", f"{BASE}/{path}")
     assert endpoint.route.fixed == {"role": role}
     assert endpoint.route.status == 200

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from livestream_server.errors import Exhausted, Invalid, Unavailable, UnusableSetting
+from livestream_server.errors import InvalidArgument, ResourceExhausted, Unavailable, UnusableSetting
 from livestream_server.images import pool as pool_module
-from livestream_server.images.default import default_thumbnail
+from livestream_server.images.default import draw_default_thumbnail
 from livestream_server.images.pool import DecoderPool, ImageQueueFull, ImageShareExceeded
 from livestream_server.images.thumbnail import encode_thumbnail
-from tests.images.pictures import (
+from tests.images.sample_images import (
     BLUE,
     FOUR_COLOURS_HEIC,
     GREEN,
@@ -39,7 +39,7 @@ from tests.images.pictures import (
     slow_jpeg,
     webp_claiming,
 )
-from tests.support.world import children_of
+from tests.support.environment import children_of
 
 TOO_SLOW = "thumbnail: takes too long to decode"
 DAMAGED = "thumbnail: is damaged or incomplete"
@@ -91,12 +91,12 @@ async def decoder_of(pool: DecoderPool) -> int:
     return children_of(pool.pid)[0]
 
 
-async def decode_soon(pool: DecoderPool, picture: bytes, user: str) -> bytes:
+async def decode_soon(pool: DecoderPool, image: bytes, user: str) -> bytes:
     """Decode it when the forkserver has noticed that others have left."""
     async with asyncio.timeout(5):
         while True:
-            with suppress(Exhausted):
-                return await pool.decode(picture, user)
+            with suppress(ResourceExhausted):
+                return await pool.decode(image, user)
             await asyncio.sleep(0.01)
 
 
@@ -107,32 +107,32 @@ def gone(pid: int) -> bool:
         return True
 
 
-async def test_a_picture_comes_back_as_the_pure_function_makes_it(pool: DecoderPool) -> None:
-    """The process changes where a picture is decoded, and nothing else."""
-    picture = grainy("JPEG", (640, 480))
-    assert await pool.decode(picture, "ayse") == encode_thumbnail(picture)
-    assert await pool.draw_default() == default_thumbnail()
-    with pytest.raises(Invalid, match="must be a JPEG"):
+async def test_a_image_comes_back_as_the_pure_function_makes_it(pool: DecoderPool) -> None:
+    """The process changes where an image is decoded, and nothing else."""
+    image = grainy("JPEG", (640, 480))
+    assert await pool.decode(image, "ayse") == encode_thumbnail(image)
+    assert await pool.draw_default() == draw_default_thumbnail()
+    with pytest.raises(InvalidArgument, match="must be a JPEG"):
         await pool.decode(b"<svg/>", "ayse")
-    with pytest.raises(Invalid, match="must not be empty"):
+    with pytest.raises(InvalidArgument, match="must not be empty"):
         await pool.decode(b"", "ayse")
 
 
 async def test_an_idle_pool_is_small_and_keeps_no_decoder(pool: DecoderPool) -> None:
-    """It is paid for by every service, also by one that nobody sends a picture."""
+    """It is paid for by every service, also by one that nobody sends an image."""
     await pool.decode(plain("PNG", (2_000, 2_000)), "ayse")
     assert children_of(pool.pid) == []
     print(f"idle: {memory(pool.pid)} MiB")
     assert memory(pool.pid) <= 48
 
 
-async def test_a_picture_has_one_second_of_cpu(pool: DecoderPool, hostile: bytes) -> None:
+async def test_a_image_has_one_second_of_cpu(pool: DecoderPool, hostile: bytes) -> None:
     """A file of 200 KB that looks ordinary would keep a core for as long as its sender likes."""
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(InvalidArgument) as caught:
         await pool.decode(hostile, "mallory")
     assert str(caught.value) == TOO_SLOW
     assert await pool.decode(plain("PNG"), "ayse")
-    print(f"CPU of the hostile picture and an honest one: {cpu_of_decoders(pool):.2f} s")
+    print(f"CPU of the hostile image and an honest one: {cpu_of_decoders(pool):.2f} s")
     assert cpu_of_decoders(pool) < 1.5  # the kernel's limit is one second, and the default thumbnail took 0.2
 
 
@@ -160,19 +160,19 @@ async def test_nothing_hostile_costs_more_than_its_second(pool: DecoderPool, hos
         "AVIF": shaded("AVIF", (4_000, 4_000), speed=10),
         "boxes in boxes": deep_boxes(100_000),
     }
-    for name, picture in corpus.items():
+    for name, image in corpus.items():
         before, answer = cpu_of_decoders(pool), "taken"
         try:
-            await pool.decode(picture, "mallory")
-        except Invalid as refused:
+            await pool.decode(image, "mallory")
+        except InvalidArgument as refused:
             answer = str(refused)
         cost = cpu_of_decoders(pool) - before
-        print(f"{name}, {len(picture):,} bytes: {cost:.2f} s, {answer}")
+        print(f"{name}, {len(image):,} bytes: {cost:.2f} s, {answer}")
         assert cost < 1.2  # the kernel's clock is coarse
     assert await pool.decode(plain("PNG"), "ayse")
 
 
-def test_a_picture_has_bounded_memory() -> None:
+def test_a_image_has_bounded_memory() -> None:
     """A decoder that is let to allocate takes the whole service with it when the machine runs out."""
     script = (
         "import sys; from livestream_server.images import decoder as d, thumbnail as t\n"
@@ -184,7 +184,7 @@ def test_a_picture_has_bounded_memory() -> None:
     assert done.stdout == "refused\n"
 
 
-async def test_twenty_hostile_pictures_leave_an_honest_one_its_place(pool: DecoderPool, hostile: bytes) -> None:
+async def test_twenty_hostile_images_leave_an_honest_one_its_place(pool: DecoderPool, hostile: bytes) -> None:
     """A thread for all of them kept everybody else waiting until the last of them was done."""
     attack = [asyncio.create_task(pool.decode(hostile, "mallory")) for _ in range(20)]
     await decoder_of(pool)
@@ -193,11 +193,11 @@ async def test_twenty_hostile_pictures_leave_an_honest_one_its_place(pool: Decod
     waited = time.monotonic() - began
     still_running = sum(not each.done() for each in attack)
     results = await asyncio.gather(*attack, return_exceptions=True)
-    print(f"the honest picture waited {waited:.2f} s; hostile ones still at work then: {still_running}")
+    print(f"the honest image waited {waited:.2f} s; hostile ones still at work then: {still_running}")
     assert sum(isinstance(each, ImageShareExceeded) for each in results) == 18
-    assert [str(each) for each in results if isinstance(each, Invalid)] == [TOO_SLOW, TOO_SLOW]
+    assert [str(each) for each in results if isinstance(each, InvalidArgument)] == [TOO_SLOW, TOO_SLOW]
     assert still_running == 1  # the honest one did not wait for mallory's second
-    assert issubclass(ImageShareExceeded, Exhausted)
+    assert issubclass(ImageShareExceeded, ResourceExhausted)
 
 
 async def test_twenty_hostile_users_leave_an_honest_one_its_place(pool: DecoderPool, hostile: bytes) -> None:
@@ -213,7 +213,7 @@ async def test_twenty_hostile_users_leave_an_honest_one_its_place(pool: DecoderP
 
 
 async def test_a_full_queue_refuses_at_once(hostile: bytes) -> None:
-    """A flood of pictures costs its senders a refusal, not everyone the memory."""
+    """A flood of images costs its senders a refusal, not everyone the memory."""
     async with decoders(queue=1) as pool:
         tasks = [asyncio.create_task(pool.decode(hostile, name)) for name in ("a", "b")]
         await decoder_of(pool)
@@ -242,19 +242,20 @@ async def test_a_decoder_that_stands_still_is_ended(pool: DecoderPool, hostile: 
     """A limit of CPU does not see a process that uses none."""
     task = asyncio.create_task(pool.decode(hostile, "mallory"))
     os.kill(await decoder_of(pool), signal.SIGSTOP)
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(InvalidArgument) as caught:
         await task
     assert str(caught.value) == TOO_SLOW
     assert await pool.decode(plain("PNG"), "mallory")
 
 
 @pytest.mark.parametrize(
-    ("number", "kind"), [(signal.SIGKILL, Unavailable), (signal.SIGSEGV, Invalid), (signal.SIGABRT, Invalid)]
+    ("number", "kind"),
+    [(signal.SIGKILL, Unavailable), (signal.SIGSEGV, InvalidArgument), (signal.SIGABRT, InvalidArgument)],
 )
 async def test_a_decoder_that_dies_takes_nobody_with_it(
     pool: DecoderPool, hostile: bytes, number: int, kind: type[Exception]
 ) -> None:
-    """What crashes a decoder is refused; when somebody else killed it, the picture is not to blame."""
+    """What crashes a decoder is refused; when somebody else killed it, the image is not to blame."""
     task = asyncio.create_task(pool.decode(hostile, "mallory"))
     other = asyncio.create_task(pool.decode(plain("PNG"), "ayse"))
     os.kill(await decoder_of(pool), number)
@@ -281,7 +282,7 @@ async def test_a_forkserver_that_dies_comes_back(pool: DecoderPool, hostile: byt
 async def test_without_a_forkserver_the_answer_is_unavailable(
     pool: DecoderPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A picture that nobody can decode now is not a bad one, and its caller does not wait for ever."""
+    """An image that nobody can decode now is not a bad one, and its caller does not wait for ever."""
     monkeypatch.setattr(pool_module, "_HEARD_SECONDS", 0.2)
     pool._process.kill()
     pool._process.wait()
@@ -355,7 +356,7 @@ async def test_heic_is_read_where_the_setting_asks_for_it(pool: DecoderPool) -> 
     assert shown.size == (64, 48)
     for point, colour in {(8, 8): RED, (56, 8): GREEN, (8, 40): BLUE, (56, 40): YELLOW}.items():
         assert all(abs(a - b) < 30 for a, b in zip(shown.getpixel(point), colour, strict=True))
-    with pytest.raises(Invalid, match="convert HEIC before sending"):
+    with pytest.raises(InvalidArgument, match="convert HEIC before sending"):
         await pool.decode(FOUR_COLOURS_HEIC, "ayse")
 
 
@@ -374,7 +375,7 @@ def peaks() -> Iterator[dict[str, int]]:
         print(f"{name}: {peak} MiB")
 
 
-async def test_the_memory_of_large_honest_pictures_is_bounded(pool: DecoderPool, peaks: dict[str, int]) -> None:
+async def test_the_memory_of_large_honest_images_is_bounded(pool: DecoderPool, peaks: dict[str, int]) -> None:
     """Printed for the operator who plans the memory of a machine; each format keeps below the limit of a decoder."""
     for name, size, options in (
         ("JPEG of 50 megapixels", (8_000, 6_250), {}),
@@ -383,8 +384,8 @@ async def test_the_memory_of_large_honest_pictures_is_bounded(pool: DecoderPool,
         ("WEBP of 16 megapixels", (4_000, 4_000), {}),
         ("AVIF of 16 megapixels", (4_000, 4_000), {"speed": 10}),
     ):
-        picture = await asyncio.to_thread(shaded, name.removeprefix("progressive ").split()[0], size, **options)
-        task = asyncio.create_task(pool.decode(picture, "ayse"))
+        image = await asyncio.to_thread(shaded, name.removeprefix("progressive ").split()[0], size, **options)
+        task = asyncio.create_task(pool.decode(image, "ayse"))
         while not task.done():
             for each in children_of(pool.pid):
                 with suppress(OSError, StopIteration):

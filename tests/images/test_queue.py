@@ -30,7 +30,7 @@ class Line:
 
 
 async def test_users_take_turns_whoever_came_first() -> None:
-    """Whoever sends many pictures waits behind everybody who sends one."""
+    """Whoever sends many images waits behind everybody who sends one."""
     line = Line(places=1, waiting=10, share=5)
     for user in (b"a", b"a", b"a", b"b", b"a", b"c"):
         await line.join(user)
@@ -40,7 +40,7 @@ async def test_users_take_turns_whoever_came_first() -> None:
 
 
 async def test_a_user_has_a_share_and_the_queue_an_end() -> None:
-    """Both refuse at once: a caller who waits for nothing holds a connection and its picture."""
+    """Both refuse at once: a caller who waits for nothing holds a connection and its chart."""
     line = Line(places=1, waiting=2, share=2)
     await line.join(b"a")
     await line.join(b"a")
@@ -56,7 +56,7 @@ async def test_a_user_has_a_share_and_the_queue_an_end() -> None:
 
 @pytest.mark.parametrize("granted", [False, True])
 async def test_whoever_gives_up_waiting_leaves_nothing_behind(granted: bool) -> None:
-    """Deadlines pass while pictures wait, also in the very moment in which a place comes free."""
+    """Deadlines pass while images wait, also in the very moment in which a place comes free."""
     line = Line(places=1, waiting=1, share=1)
     await line.join(b"a")
     waiting = await line.join(b"b")

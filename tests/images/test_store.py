@@ -12,19 +12,19 @@ import pytest
 from moto.server import ThreadedMotoServer
 from pydantic import SecretStr
 
-from livestream_server.errors import Invalid, Unavailable
-from livestream_server.images.default import default_thumbnail
+from livestream_server.errors import InvalidArgument, Unavailable
+from livestream_server.images.default import draw_default_thumbnail
 from livestream_server.images.pool import DecoderPool
 from livestream_server.images.store import MediaNotWritable, Thumbnails
 from livestream_server.images.thumbnail import encode_thumbnail
 from livestream_server.settings import MediaSettings
-from tests.images.pictures import GREEN, RED, decoded, grainy, plain
+from tests.images.sample_images import GREEN, RED, decoded, grainy, plain
 
-BASE = "https://media.example.com/pictures"
+BASE = "https://media.example.com/images"
 
 
-def key_of(picture: bytes) -> str:
-    return f"thumbnails/{sha256(picture).hexdigest()[:32]}.webp"
+def key_of(image: bytes) -> str:
+    return f"thumbnails/{sha256(image).hexdigest()[:32]}.webp"
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +48,14 @@ def files_of(directory: Path) -> dict[str, bytes]:
 
 
 async def test_a_thumbnail_lies_under_the_hash_of_its_bytes(thumbnails: Thumbnails, directory: Path) -> None:
-    """The name is ours and never the sender's, and it cannot come to mean another picture."""
+    """The name is ours and never the sender's, and it cannot come to mean another image."""
     key = await thumbnails.store(plain("JPEG"), "ayse")
     assert key == key_of(encode_thumbnail(plain("JPEG")))
     assert files_of(directory) == {key: encode_thumbnail(plain("JPEG"))}
     assert thumbnails.url(key) == f"{BASE}/{key}"
 
 
-async def test_the_same_picture_twice_is_one_file(thumbnails: Thumbnails, directory: Path) -> None:
+async def test_the_same_image_twice_is_one_file(thumbnails: Thumbnails, directory: Path) -> None:
     """A retried upload neither fails nor fills the disk, and a cached file is never touched again."""
     first = await thumbnails.store(plain("PNG"), "ayse")
     written = (directory / first).stat()
@@ -66,17 +66,17 @@ async def test_the_same_picture_twice_is_one_file(thumbnails: Thumbnails, direct
     assert len(files_of(directory)) == 2
 
 
-async def test_the_same_picture_from_many_callers_at_once_is_one_file(directory: Path, pool: DecoderPool) -> None:
-    """Two processes may share the directory: a collision of equal pictures is success for both."""
+async def test_the_same_image_from_many_callers_at_once_is_one_file(directory: Path, pool: DecoderPool) -> None:
+    """Two processes may share the directory: a collision of equal images is success for both."""
     kept = Thumbnails(MediaSettings(directory=directory), pool)
     keys = await asyncio.gather(*(kept.store(plain("WEBP"), "ayse") for _ in range(20)))
     assert len(set(keys)) == 1
     assert list(files_of(directory)) == [keys[0]]
 
 
-async def test_what_is_no_picture_is_refused_and_not_stored(thumbnails: Thumbnails, directory: Path) -> None:
+async def test_what_is_no_image_is_refused_and_not_stored(thumbnails: Thumbnails, directory: Path) -> None:
     """Nothing of a stranger's bytes may reach the store unencoded."""
-    with pytest.raises(Invalid):
+    with pytest.raises(InvalidArgument):
         await thumbnails.store(b"<svg onload='alert(1)'/>", "ayse")
     assert files_of(directory) == {}
 
@@ -84,7 +84,7 @@ async def test_what_is_no_picture_is_refused_and_not_stored(thumbnails: Thumbnai
 async def test_a_thumbnail_that_cannot_be_written_whole_is_not_there_at_all(
     thumbnails: Thumbnails, directory: Path
 ) -> None:
-    """A full disk must not leave half a picture under a name that is never written again."""
+    """A full disk must not leave half an image under a name that is never written again."""
     await thumbnails.start()
     before = files_of(directory)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -101,10 +101,10 @@ async def test_a_thumbnail_that_cannot_be_written_whole_is_not_there_at_all(
 
 
 async def test_starting_writes_the_default_thumbnail_once(thumbnails: Thumbnails, directory: Path) -> None:
-    """A stream without a picture shows this one; the address must answer from the first stream on."""
+    """A stream without an image shows this one; the address must answer from the first stream on."""
     await thumbnails.start()
-    key = key_of(default_thumbnail())
-    assert files_of(directory) == {key: default_thumbnail()}
+    key = key_of(draw_default_thumbnail())
+    assert files_of(directory) == {key: draw_default_thumbnail()}
     assert thumbnails.url(None) == f"{BASE}/{key}"
 
     written = (directory / key).stat()
@@ -144,7 +144,7 @@ def bucket(s3_address: str, request: pytest.FixtureRequest) -> Iterator[Any]:
     amazon = boto3.resource(
         "s3", endpoint_url=s3_address, region_name="us-east-1", aws_access_key_id="key", aws_secret_access_key="secret"
     )
-    created = amazon.create_bucket(Bucket="pictures")
+    created = amazon.create_bucket(Bucket="images")
     yield created
     created.objects.delete()
     created.delete()
@@ -152,11 +152,11 @@ def bucket(s3_address: str, request: pytest.FixtureRequest) -> Iterator[Any]:
 
 def in_bucket(pool: DecoderPool, address: str, **changed: object) -> Thumbnails:
     keys = {"s3_access_key_id": SecretStr("key"), "s3_secret_access_key": SecretStr("secret")}
-    given = {"base_url": BASE, "s3_bucket": "pictures", "s3_endpoint": address, **keys, **changed}
+    given = {"base_url": BASE, "s3_bucket": "images", "s3_endpoint": address, **keys, **changed}
     return Thumbnails(MediaSettings(**given), pool)
 
 
-async def test_a_bucket_gets_each_picture_once_with_its_type_and_cache_rule(
+async def test_a_bucket_gets_each_image_once_with_its_type_and_cache_rule(
     s3_address: str, pool: DecoderPool, bucket: Any
 ) -> None:
     """Served straight from the bucket, the type keeps browsers from guessing and the cache rule saves the traffic."""
@@ -167,7 +167,7 @@ async def test_a_bucket_gets_each_picture_once_with_its_type_and_cache_rule(
     assert await kept.store(plain("JPEG", colour=RED), "ayse") == key
     await kept.start()
 
-    assert {each.key for each in bucket.objects.all()} == {key, key_of(default_thumbnail())}
+    assert {each.key for each in bucket.objects.all()} == {key, key_of(draw_default_thumbnail())}
     assert first["Body"].read() == encode_thumbnail(plain("JPEG"))
     assert first["ContentType"] == "image/webp"
     assert first["CacheControl"] == "public, max-age=31536000, immutable"

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from livestream_server.errors import Invalid
+from livestream_server.errors import InvalidArgument
 from livestream_server.images.structure import MAX_SCANS
 from livestream_server.images.thumbnail import MAX_BYTES, encode_thumbnail
-from tests.images.pictures import (
+from tests.images.sample_images import (
     BLUE,
     FOUR_COLOURS_HEIC,
     GREEN,
@@ -40,8 +40,8 @@ from tests.images.pictures import (
     webp_claiming,
 )
 
-TYPE = "must be a JPEG, PNG, WebP or AVIF picture"
-HEIC = "must be a JPEG, PNG, WebP or AVIF picture: convert HEIC before sending"
+TYPE = "must be a JPEG, PNG, WebP or AVIF image"
+HEIC = "must be a JPEG, PNG, WebP or AVIF image: convert HEIC before sending"
 BYTES = "must be at most 5 MiB"
 PIXELS = "must have at most 16 megapixels"
 JPEG_PIXELS = "must have at most 50 megapixels"
@@ -57,7 +57,7 @@ SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" onload="ale
 
 
 def refusal(data: bytes) -> str:
-    with pytest.raises(Invalid) as caught:
+    with pytest.raises(InvalidArgument) as caught:
         encode_thumbnail(data)
     (violation,) = caught.value.violations
     assert violation.field == "thumbnail"
@@ -114,8 +114,8 @@ def archive() -> bytes:
         pytest.param(png(8, 8, 8, 2, bytes(30)), DAMAGED, id="PNG with too few rows"),
     ],
 )
-def test_what_is_not_a_small_still_picture_is_refused(data: bytes, words: str) -> None:
-    """A bomb takes the memory of every other call; anything but a picture could be served to a viewer's browser."""
+def test_what_is_not_a_small_still_image_is_refused(data: bytes, words: str) -> None:
+    """A bomb takes the memory of every other call; anything but an image could be served to a viewer's browser."""
     assert refusal(data) == words
 
 
@@ -126,7 +126,7 @@ def test_what_is_not_a_small_still_picture_is_refused(data: bytes, words: str) -
         pytest.param(padded_jpeg(b"\x00", 5_000_000), DAMAGED, id="JPEG: junk between segments"),
         pytest.param(padded_jpeg(b"\xff\xfe\0\x02", 1_200_000), DAMAGED, id="JPEG: empty comments"),
         pytest.param(padded_jpeg(b"\xff\xe1\0\x08Exif\0\0", 500_000), DAMAGED, id="JPEG: empty EXIF"),
-        pytest.param(padded_jpeg(b"\xff\xe2\0\x08MPF\0ab", 500_000), DAMAGED, id="JPEG: tables of further pictures"),
+        pytest.param(padded_jpeg(b"\xff\xe2\0\x08MPF\0ab", 500_000), DAMAGED, id="JPEG: tables of further images"),
         pytest.param(padded_jpeg(b"\xff\xd0", 2_500_000), DAMAGED, id="JPEG: restart markers between segments"),
         pytest.param(padded_jpeg(b"\xff", 5_000_000, before=b"\xff\xd9"), DAMAGED, id="JPEG: fill bytes in the scan"),
         pytest.param(png(8, 8, 8, 0, bytes(72), chunk(b"tEXt", b"") * 400_000), DAMAGED, id="PNG: empty texts"),
@@ -149,7 +149,7 @@ def test_a_file_of_too_many_parts_is_refused_before_it_is_decoded(
     print(f"{len(data):,} bytes: {time.process_time() - used:.3f} s of CPU")
 
 
-def test_the_parts_of_real_pictures_are_few_enough() -> None:
+def test_the_parts_of_real_images_are_few_enough() -> None:
     """A camera pads some segments, and a large PNG has hundreds of chunks: neither is an attack."""
     assert encode_thumbnail(padded_jpeg(b"\xff", 2_000))
     assert encode_thumbnail(png(8, 8, 8, 0, bytes(72), chunk(b"tEXt", b"Comment\0words") * 1_500))
@@ -182,7 +182,7 @@ def test_a_bomb_is_refused_where_warnings_are_ignored() -> None:
 
 
 def test_sixteen_megapixels_are_the_limit() -> None:
-    """An off-by-one here refuses pictures that the documentation allows."""
+    """An off-by-one here refuses images that the documentation allows."""
     assert decoded(encode_thumbnail(one_bit(4_000, 4_000))).size == (720, 720)
     assert refusal(one_bit(4_000, 4_001)) == PIXELS
 
@@ -195,7 +195,7 @@ def test_five_mebibytes_are_the_limit() -> None:
 
 
 def test_a_jpeg_of_as_many_scans_as_allowed_is_accepted() -> None:
-    """Progressive JPEGs are ordinary pictures; only absurd numbers of scans are attacks."""
+    """Progressive JPEGs are ordinary images; only absurd numbers of scans are attacks."""
     assert decoded(encode_thumbnail(jpeg_of_scans(MAX_SCANS))).size == (64, 48)
 
 
@@ -210,7 +210,7 @@ def test_a_jpeg_of_as_many_scans_as_allowed_is_accepted() -> None:
         pytest.param(grainy("WEBP", lossless=True), id="lossless WebP"),
     ],
 )
-def test_a_picture_that_is_cut_short_is_refused_wherever_the_cut_is(data: bytes) -> None:
+def test_a_image_that_is_cut_short_is_refused_wherever_the_cut_is(data: bytes) -> None:
     """An upload that broke off would become a half grey thumbnail for good, with a success for an answer."""
     assert encode_thumbnail(data)
     cuts = [*range(1, 60), *range(60, len(data), 97)]
@@ -232,14 +232,12 @@ def test_a_picture_that_is_cut_short_is_refused_wherever_the_cut_is(data: bytes)
     ],
 )
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
-def test_a_picture_is_shrunk_to_fit_and_never_enlarged(
-    kind: str, size: tuple[int, int], wanted: tuple[int, int]
-) -> None:
-    """The applications lay out 16:9 cards; a picture must keep its shape inside them."""
+def test_a_image_is_shrunk_to_fit_and_never_enlarged(kind: str, size: tuple[int, int], wanted: tuple[int, int]) -> None:
+    """The applications lay out 16:9 summaries; an image must keep its shape inside them."""
     assert decoded(encode_thumbnail(plain(kind, size))).size == wanted
 
 
-# EXIF 2.32, tag 0x0112: where the stored row 0 and the stored column 0 are in the upright picture.
+# EXIF 2.32, tag 0x0112: where the stored row 0 and the stored column 0 are in the upright image.
 SIDES = {
     1: ("top", "left"),
     2: ("top", "right"),
@@ -261,8 +259,8 @@ CORNERS = {
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 @pytest.mark.parametrize("orientation", SIDES)
-def test_a_picture_stands_upright_whatever_way_the_camera_was_held(kind: str, orientation: int) -> None:
-    """Phones store the sensor's rows and note the rotation: ignoring it shows people lying on their side."""
+def test_a_image_stands_upright_whatever_way_the_camera_was_held(kind: str, orientation: int) -> None:
+    """Phones store the sensor's rows and note the rotation: ignoring it shows users lying on their side."""
     row, column = SIDES[orientation]
     lies = row in {"left", "right"}
     width, height = (1600, 2400) if lies else (2400, 1600)
@@ -293,8 +291,8 @@ def test_a_picture_stands_upright_whatever_way_the_camera_was_held(kind: str, or
         b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x02\0\0\0\x04ABCD\0\0\0\0",
     ],
 )
-def test_unreadable_exif_is_no_reason_to_refuse_a_picture(kind: str, broken: bytes) -> None:
-    """Editing programs write bad metadata into good pictures; it is thrown away anyway."""
+def test_unreadable_exif_is_no_reason_to_refuse_a_image(kind: str, broken: bytes) -> None:
+    """Editing programs write bad metadata into good images; it is thrown away anyway."""
     shown = encode_thumbnail(encoded(Image.new("RGB", (64, 48), RED), kind, exif=broken))
     assert close(decoded(shown).getpixel((5, 5)), RED)
     assert chunks_of(shown) == {b"VP8 "}
@@ -339,7 +337,7 @@ def test_comments_of_a_png_and_a_jpeg_do_not_survive() -> None:
 
 
 def test_a_jpeg_that_is_also_an_archive_loses_the_archive() -> None:
-    """A file that is two things at once is a picture to us and a program to someone else."""
+    """A file that is two things at once is an image to us and a program to someone else."""
     polyglot = plain("JPEG") + archive()
     assert zipfile.is_zipfile(BytesIO(polyglot))
 
@@ -350,7 +348,7 @@ def test_a_jpeg_that_is_also_an_archive_loses_the_archive() -> None:
     assert close(decoded(shown).getpixel((5, 5)), RED)
 
 
-def test_the_first_picture_of_a_phones_double_jpeg_counts() -> None:
+def test_the_first_image_of_a_phones_double_jpeg_counts() -> None:
     """Phones put a preview or a depth map behind the photo; the photo is what its owner sees."""
     photo, other = Image.new("RGB", (64, 48), BLUE), Image.new("RGB", (32, 24), RED)
     double = encoded(photo, "MPO", save_all=True, append_images=[other])
@@ -364,7 +362,7 @@ def test_the_first_picture_of_a_phones_double_jpeg_counts() -> None:
     [((0, 255, 255, 0), RED), ((255, 255, 0, 0), BLUE), ((0, 0, 0, 0), (255, 255, 255)), ((0, 0, 0, 255), (0, 0, 0))],
 )
 def test_a_cmyk_jpeg_keeps_its_colours(inks: tuple[int, ...], wanted: tuple[int, ...]) -> None:
-    """Pictures from print arrive in inks; taken as light they turn into their negative."""
+    """Images from print arrive in inks; taken as light they turn into their negative."""
     data = encoded(Image.new("CMYK", (64, 48), inks), "JPEG")
     assert close(decoded(encode_thumbnail(data)).getpixel((30, 20)), wanted)
 
@@ -384,26 +382,26 @@ def test_sixteen_bits_per_channel_keep_their_brightness() -> None:
 @pytest.mark.parametrize("mode", ["P", "RGBA", "LA", "RGB", "L"])
 def test_transparency_survives(mode: str) -> None:
     """A logo on nothing must not get a black box around it."""
-    picture, options = Image.new("RGBA", (64, 48), (255, 255, 255, 255)), {}
-    picture.paste((0, 0, 0, 0), (0, 0, 32, 48))
+    image, options = Image.new("RGBA", (64, 48), (255, 255, 255, 255)), {}
+    image.paste((0, 0, 0, 0), (0, 0, 32, 48))
     if mode == "P":
-        picture = picture.quantize(4)
+        image = image.quantize(4)
     elif mode == "LA":
-        picture = picture.convert("LA")
+        image = image.convert("LA")
     elif mode in {"RGB", "L"}:
-        picture, options = picture.convert(mode), {"transparency": (0, 0, 0) if mode == "RGB" else 0}
-    shown = decoded(encode_thumbnail(encoded(picture, "PNG", **options)))
+        image, options = image.convert(mode), {"transparency": (0, 0, 0) if mode == "RGB" else 0}
+    shown = decoded(encode_thumbnail(encoded(image, "PNG", **options)))
     assert shown.mode == "RGBA"
     assert shown.getpixel((8, 24))[3] == 0
     assert close(shown.getpixel((56, 24)), (255, 255, 255, 255))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P"])
-def test_opaque_pictures_of_few_colours_become_ordinary_ones(mode: str) -> None:
-    """Scans and drawings are pictures too."""
-    picture = Image.new("RGB", (64, 48), (255, 255, 255))
-    picture.paste((0, 0, 0), (0, 0, 32, 48))
-    shown = decoded(encode_thumbnail(encoded(picture.convert(mode), "PNG")))
+def test_opaque_images_of_few_colours_become_ordinary_ones(mode: str) -> None:
+    """Scans and drawings are images too."""
+    image = Image.new("RGB", (64, 48), (255, 255, 255))
+    image.paste((0, 0, 0), (0, 0, 32, 48))
+    shown = decoded(encode_thumbnail(encoded(image.convert(mode), "PNG")))
     assert shown.mode == "RGB"
     assert close(shown.getpixel((8, 24)), (0, 0, 0))
     assert close(shown.getpixel((56, 24)), (255, 255, 255))
@@ -413,8 +411,8 @@ def test_opaque_pictures_of_few_colours_become_ordinary_ones(mode: str) -> None:
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_colours_are_those_that_the_embedded_profile_means(kind: str, mode: str) -> None:
     """The profile is thrown away, so what it says must be in the pixels: else wide-gamut photos look faded."""
-    picture = Image.new(mode, (64, 48), RED if mode == "RGB" else (*RED, 128))
-    shown = decoded(encode_thumbnail(encoded(picture, kind, icc_profile=swapped_profile()))).getpixel((30, 20))
+    image = Image.new(mode, (64, 48), RED if mode == "RGB" else (*RED, 128))
+    shown = decoded(encode_thumbnail(encoded(image, kind, icc_profile=swapped_profile()))).getpixel((30, 20))
     assert close(shown, BLUE if mode == "RGB" else (*BLUE, 128), tolerance=20)
 
 
@@ -423,7 +421,7 @@ def test_colours_are_those_that_the_embedded_profile_means(kind: str, mode: str)
 )
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_a_profile_that_does_not_fit_is_ignored(mode: str, profile: bytes) -> None:
-    """As with EXIF: bad metadata does not make a bad picture."""
+    """As with EXIF: bad metadata does not make a bad image."""
     white = {"RGB": (255, 255, 255), "L": 255, "CMYK": (0, 0, 0, 0)}[mode]
     data = encoded(Image.new(mode, (64, 48), white), "JPEG", icc_profile=profile)
     assert close(decoded(encode_thumbnail(data)).getpixel((30, 20)), (255, 255, 255))
@@ -448,7 +446,7 @@ SEEDS = [
 
 @st.composite
 def mutations(draw: st.DrawFn) -> bytes:
-    """A real picture after some damage: bytes overwritten, cut out, put in, or taken from another picture."""
+    """A real image after some damage: bytes overwritten, cut out, put in, or taken from another image."""
     data = bytearray(draw(st.sampled_from(SEEDS)))
     for _ in range(draw(st.integers(1, 6))):
         at = draw(st.integers(0, len(data)))
@@ -469,12 +467,12 @@ def test_whatever_the_bytes_they_become_a_thumbnail_or_a_refusal(data: bytes) ->
     """Any other exception is a 500 that a stranger can cause at will; any other output is the stranger's own file."""
     try:
         shown = encode_thumbnail(data)
-    except Invalid as refused:
+    except InvalidArgument as refused:
         (violation,) = refused.violations
         assert violation.field == "thumbnail"
         assert violation.description in WORDS
     else:
-        picture = decoded(shown)
-        assert picture.width <= 1280
-        assert picture.height <= 720
+        image = decoded(shown)
+        assert image.width <= 1280
+        assert image.height <= 720
         assert chunks_of(shown) in ({b"VP8 "}, {b"VP8X", b"ALPH", b"VP8 "})

@@ -6,7 +6,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.support.world import LiveService
+from tests.support.environment import LiveService
 
 BANS = "/api/v1/live-stream-ban"
 KEYS = "_id targetUserId targetUser liveStreamId actionType reason createdBy deletedAt deletedBy createdAt updatedAt"
@@ -33,7 +33,7 @@ def test_a_ban_has_the_documented_shape_from_first_to_last(
     client: httpx2.Client, as_: Any, stream_id: str, live_service: LiveService
 ) -> None:
     """Apps parse these keys, and compare the kind of a ban in upper case."""
-    john = live_service.person_id("john")
+    john = live_service.user_id("john")
     asked = {"liveStreamId": stream_id, "targetUserId": john, "reason": "spam"}
     answer = client.post(BANS, json=asked, headers=as_("ayse"))
     ban = answer.json()["data"]
@@ -56,7 +56,7 @@ def test_a_ban_has_the_documented_shape_from_first_to_last(
 
     lifted = client.delete(f"{BANS}/{ban['_id']}", headers=as_("ayse"))
     assert lifted.status_code == 200
-    assert lifted.json()["data"]["deletedBy"] == live_service.person_id("ayse")
+    assert lifted.json()["data"]["deletedBy"] == live_service.user_id("ayse")
     assert lifted.json()["data"]["deletedAt"] is not None
     checked = client.get(check, params={"liveStreamId": stream_id}, headers=as_("ayse"))
     assert checked.json()["data"] == {"isBanned": False, "ban": None}
@@ -65,8 +65,8 @@ def test_a_ban_has_the_documented_shape_from_first_to_last(
 def test_the_kind_of_a_ban_is_read_in_upper_case(
     client: httpx2.Client, as_: Any, stream_id: str, live_service: LiveService
 ) -> None:
-    """`CHAT_ONLY` that is taken for something else would shut a person out."""
-    asked = {"liveStreamId": stream_id, "targetUserId": live_service.person_id("jane"), "actionType": "CHAT_ONLY"}
+    """`CHAT_ONLY` that is taken for something else would shut a user out."""
+    asked = {"liveStreamId": stream_id, "targetUserId": live_service.user_id("jane"), "actionType": "CHAT_ONLY"}
     ban = client.post(BANS, json=asked, headers=as_("ayse")).json()["data"]
     assert ban["actionType"] == "CHAT_ONLY"
     wrong = client.post(BANS, json=asked | {"actionType": "chat_only"}, headers=as_("ayse"))
@@ -78,7 +78,7 @@ def test_the_list_is_a_page_with_filters(
 ) -> None:
     """The names of the filters are part of the API; a limit out of range is refused, not bent."""
     for name in ("john", "jane"):
-        asked = {"liveStreamId": stream_id, "targetUserId": live_service.person_id(name)}
+        asked = {"liveStreamId": stream_id, "targetUserId": live_service.user_id(name)}
         assert client.post(BANS, json=asked, headers=as_("ayse")).status_code == 200
 
     def listed(**query: str) -> Any:

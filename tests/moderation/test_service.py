@@ -25,53 +25,53 @@ from livestream.v1.live_stream_pb2 import (
 )
 from livestream.v1.moderation_service_pb2 import BAN_ACTION_TYPE_BLOCK, BAN_ACTION_TYPE_CHAT_ONLY
 from livestream.v1.moderation_service_pb2_grpc import ModerationServiceStub
+from tests.support.environment import IDS, ServiceEnvironment, metadata, put_user
 from tests.support.failures import Failure, failure
-from tests.support.world import IDS, World, metadata, put_person
 
 
-async def person(world: World) -> str:
+async def new_user(env: ServiceEnvironment) -> str:
     user_id = secrets.token_hex(12)
-    await put_person(world.people, user_id, f"person-{user_id}")
+    await put_user(env.users, user_id, f"user-{user_id}")
     return user_id
 
 
 @pytest.fixture
-async def creator(world: World) -> str:
-    return await person(world)
+async def creator(env: ServiceEnvironment) -> str:
+    return await new_user(env)
 
 
 @pytest.fixture
-async def viewer(world: World) -> str:
-    return await person(world)
+async def viewer(env: ServiceEnvironment) -> str:
+    return await new_user(env)
 
 
 @pytest.fixture(scope="module")
-async def bans(world: World) -> ModerationServiceStub:
-    return ModerationServiceStub(world.channel)
+async def bans(env: ServiceEnvironment) -> ModerationServiceStub:
+    return ModerationServiceStub(env.channel)
 
 
-async def announced(world: World, creator: str, **fields: Any) -> LiveStream:
+async def announced(env: ServiceEnvironment, creator: str, **fields: Any) -> LiveStream:
     request = streams_rpc.CreateStreamRequest(
         title="t", guests=[IDS["mehmet"]], live_stream_type=LIVE_STREAM_TYPE_DUOSELF, **fields
     )
-    return (await world.streams.CreateStream(request, metadata=metadata(creator))).live_stream
+    return (await env.streams.CreateStream(request, metadata=metadata(creator))).live_stream
 
 
 async def join(
-    world: World, who: str, stream_id: str, role: Role.ValueType = ROLE_AUDIENCE
+    env: ServiceEnvironment, who: str, stream_id: str, role: Role.ValueType = ROLE_AUDIENCE
 ) -> streams_rpc.JoinStreamResponse:
     request = streams_rpc.JoinStreamRequest(live_stream_id=stream_id, role=role)
-    return await world.streams.JoinStream(request, metadata=metadata(who))
+    return await env.streams.JoinStream(request, metadata=metadata(who))
 
 
-async def renew(world: World, who: str, stream_id: str) -> streams_rpc.RenewTokensResponse:
+async def renew(env: ServiceEnvironment, who: str, stream_id: str) -> streams_rpc.RenewTokensResponse:
     request = streams_rpc.RenewTokensRequest(live_stream_id=stream_id)
-    return await world.streams.RenewTokens(request, metadata=metadata(who))
+    return await env.streams.RenewTokens(request, metadata=metadata(who))
 
 
-async def live(world: World, creator: str, **fields: Any) -> str:
-    stream = await announced(world, creator, **fields)
-    await join(world, creator, stream.id, ROLE_HOST)
+async def live(env: ServiceEnvironment, creator: str, **fields: Any) -> str:
+    stream = await announced(env, creator, **fields)
+    await join(env, creator, stream.id, ROLE_HOST)
     return stream.id
 
 
@@ -105,83 +105,87 @@ SHUT_OUT = grpc.StatusCode.PERMISSION_DENIED, "BANNED"
 
 
 async def test_a_blocked_viewer_neither_joins_nor_renews(
-    world: World, bans: ModerationServiceStub, creator: str, viewer: str
+    env: ServiceEnvironment, bans: ModerationServiceStub, creator: str, viewer: str
 ) -> None:
     """The tokens of a viewer who is shut out end at their own end, and no fresh ones follow."""
-    stream_id = await live(world, creator)
-    seat = await join(world, viewer, stream_id)
+    stream_id = await live(env, creator)
+    participant = await join(env, viewer, stream_id)
     made = await ban(bans, creator, stream_id, viewer, reason=" spam ")
     assert (made.action_type, made.reason, made.created_by) == (BAN_ACTION_TYPE_BLOCK, "spam", creator)
     assert (made.target_user_id, made.target_user.id, made.live_stream_id) == (viewer, viewer, stream_id)
     assert not made.HasField("deleted_at")
-    assert refusal(await failure(join(world, viewer, stream_id))) == SHUT_OUT
-    assert refusal(await failure(renew(world, viewer, stream_id))) == SHUT_OUT
+    assert refusal(await failure(join(env, viewer, stream_id))) == SHUT_OUT
+    assert refusal(await failure(renew(env, viewer, stream_id))) == SHUT_OUT
 
     await lift(bans, creator, made.id)
-    assert (await join(world, viewer, stream_id)).agora.uid == seat.agora.uid
+    assert (await join(env, viewer, stream_id)).agora.uid == participant.agora.uid
 
 
 async def test_whoever_may_not_chat_may_watch(
-    world: World, bans: ModerationServiceStub, creator: str, viewer: str
+    env: ServiceEnvironment, bans: ModerationServiceStub, creator: str, viewer: str
 ) -> None:
     """The milder ban must not cost more than the right to chat."""
-    stream_id = await live(world, creator)
+    stream_id = await live(env, creator)
     made = await ban(bans, creator, stream_id, viewer, action_type=BAN_ACTION_TYPE_CHAT_ONLY)
     assert made.action_type == BAN_ACTION_TYPE_CHAT_ONLY
-    other = await person(world)
+    other = await new_user(env)
     await ban(bans, creator, stream_id, other)
-    await join(world, viewer, stream_id)
-    await renew(world, viewer, stream_id)
+    await join(env, viewer, stream_id)
+    await renew(env, viewer, stream_id)
 
 
 async def test_a_ban_wins_over_a_paid_ticket(
-    world: World, bans: ModerationServiceStub, creator: str, viewer: str
+    env: ServiceEnvironment, bans: ModerationServiceStub, creator: str, viewer: str
 ) -> None:
     """Money does not buy the way back in."""
-    stream_id = await live(world, creator, price=Decimal(value="5"))
+    stream_id = await live(env, creator, price=Decimal(value="5"))
     grant = GrantAccessRequest(live_stream_id=stream_id, user_id=viewer)
-    await world.access.GrantAccess(grant, metadata=metadata(creator, "access:write"))
+    await env.access.GrantAccess(grant, metadata=metadata(creator, "access:write"))
     await ban(bans, creator, stream_id, viewer)
-    assert refusal(await failure(join(world, viewer, stream_id))) == SHUT_OUT
+    assert refusal(await failure(join(env, viewer, stream_id))) == SHUT_OUT
 
 
-async def test_a_banned_guest_leaves_the_stage_too(world: World, bans: ModerationServiceStub, creator: str) -> None:
+async def test_a_banned_guest_leaves_the_stage_too(
+    env: ServiceEnvironment, bans: ModerationServiceStub, creator: str
+) -> None:
     """An invitation is older than the ban; as a guest they would publish."""
-    stream_id = await live(world, creator)
-    await join(world, "mehmet", stream_id, ROLE_GUEST)
+    stream_id = await live(env, creator)
+    await join(env, "mehmet", stream_id, ROLE_GUEST)
     await ban(bans, creator, stream_id, IDS["mehmet"])
     for role in (ROLE_GUEST, ROLE_AUDIENCE):
-        assert refusal(await failure(join(world, "mehmet", stream_id, role))) == SHUT_OUT
-    assert refusal(await failure(renew(world, "mehmet", stream_id))) == SHUT_OUT
-    await join(world, creator, stream_id, ROLE_HOST)
+        assert refusal(await failure(join(env, "mehmet", stream_id, role))) == SHUT_OUT
+    assert refusal(await failure(renew(env, "mehmet", stream_id))) == SHUT_OUT
+    await join(env, creator, stream_id, ROLE_HOST)
 
 
-async def test_a_ban_is_about_one_person_in_one_stream(
-    world: World, bans: ModerationServiceStub, creator: str, viewer: str
+async def test_a_ban_is_about_one_user_in_one_stream(
+    env: ServiceEnvironment, bans: ModerationServiceStub, creator: str, viewer: str
 ) -> None:
     """Nobody else is turned away, and not elsewhere."""
-    first = await live(world, creator)
+    first = await live(env, creator)
     await ban(bans, creator, first, viewer)
-    await join(world, "john", first)
-    await world.streams.EndStream(streams_rpc.EndStreamRequest(live_stream_id=first), metadata=metadata(creator))
-    await join(world, viewer, await live(world, creator))
+    await join(env, "john", first)
+    await env.streams.EndStream(streams_rpc.EndStreamRequest(live_stream_id=first), metadata=metadata(creator))
+    await join(env, viewer, await live(env, creator))
 
 
 async def test_a_ban_made_before_the_start_holds_after_it(
-    world: World, bans: ModerationServiceStub, creator: str, viewer: str
+    env: ServiceEnvironment, bans: ModerationServiceStub, creator: str, viewer: str
 ) -> None:
     """A creator may know beforehand; a stream that is over can be banned from as well."""
-    stream = await announced(world, creator)
+    stream = await announced(env, creator)
     await ban(bans, creator, stream.id, viewer)
-    await join(world, creator, stream.id, ROLE_HOST)
-    assert refusal(await failure(join(world, viewer, stream.id))) == SHUT_OUT
-    await world.streams.EndStream(streams_rpc.EndStreamRequest(live_stream_id=stream.id), metadata=metadata(creator))
+    await join(env, creator, stream.id, ROLE_HOST)
+    assert refusal(await failure(join(env, viewer, stream.id))) == SHUT_OUT
+    await env.streams.EndStream(streams_rpc.EndStreamRequest(live_stream_id=stream.id), metadata=metadata(creator))
     await ban(bans, creator, stream.id, IDS["john"])
 
 
-async def test_only_the_creator_bans(world: World, bans: ModerationServiceStub, creator: str, viewer: str) -> None:
+async def test_only_the_creator_bans(
+    env: ServiceEnvironment, bans: ModerationServiceStub, creator: str, viewer: str
+) -> None:
     """A guest or a viewer who could ban would empty the stream; a moderator's scope is for ending streams."""
-    stream_id = await live(world, creator)
+    stream_id = await live(env, creator)
     for who in ("mehmet", "john", viewer):
         refused = await failure(ban(bans, who, stream_id, IDS["jane"]))
         assert refusal(refused) == (grpc.StatusCode.PERMISSION_DENIED, "NOT_THE_CREATOR")
@@ -194,26 +198,26 @@ async def test_only_the_creator_bans(world: World, bans: ModerationServiceStub, 
 
 
 async def test_what_does_not_exist_is_not_found(
-    world: World, bans: ModerationServiceStub, creator: str, viewer: str
+    env: ServiceEnvironment, bans: ModerationServiceStub, creator: str, viewer: str
 ) -> None:
     """A typing error must not become a ban that shuts nobody out."""
-    stream_id = await live(world, creator)
+    stream_id = await live(env, creator)
     nothing = secrets.token_hex(12)
     assert (await failure(ban(bans, creator, nothing, viewer))).reason == "STREAM_NOT_FOUND"
-    assert (await failure(ban(bans, creator, stream_id, nothing))).reason == "PERSON_NOT_FOUND"
+    assert (await failure(ban(bans, creator, stream_id, nothing))).reason == "USER_NOT_FOUND"
     assert (await failure(check(bans, creator, nothing, viewer))).reason == "STREAM_NOT_FOUND"
-    assert (await failure(check(bans, creator, stream_id, nothing))).reason == "PERSON_NOT_FOUND"
+    assert (await failure(check(bans, creator, stream_id, nothing))).reason == "USER_NOT_FOUND"
     assert (await failure(get(bans, creator, nothing))).reason == "BAN_NOT_FOUND"
     assert (await failure(lift(bans, creator, nothing))).reason == "BAN_NOT_FOUND"
-    gone = await announced(world, creator)
+    gone = await announced(env, creator)
     delete = streams_rpc.DeleteStreamRequest(live_stream_id=gone.id)
-    await world.streams.DeleteStream(delete, metadata=metadata(creator))
+    await env.streams.DeleteStream(delete, metadata=metadata(creator))
     assert (await failure(ban(bans, creator, gone.id, viewer))).reason == "STREAM_NOT_FOUND"
 
 
-async def test_all_that_is_wrong_is_named(world: World, bans: ModerationServiceStub, creator: str) -> None:
+async def test_all_that_is_wrong_is_named(env: ServiceEnvironment, bans: ModerationServiceStub, creator: str) -> None:
     """A client mends its request in one go."""
-    stream_id = await live(world, creator)
+    stream_id = await live(env, creator)
     request = rpc.CreateBanRequest(
         live_stream_id=stream_id,
         target_user_id=creator,
@@ -230,10 +234,10 @@ async def test_all_that_is_wrong_is_named(world: World, bans: ModerationServiceS
 
 
 async def test_one_ban_stands_and_a_new_one_may_follow(
-    world: World, bans: ModerationServiceStub, creator: str, viewer: str
+    env: ServiceEnvironment, bans: ModerationServiceStub, creator: str, viewer: str
 ) -> None:
     """Two standing bans would need two liftings, and nobody would know of the second."""
-    stream_id = await live(world, creator)
+    stream_id = await live(env, creator)
     first = await ban(bans, creator, stream_id, viewer)
     refused = await failure(ban(bans, creator, stream_id, viewer, action_type=BAN_ACTION_TYPE_CHAT_ONLY))
     assert refusal(refused) == (grpc.StatusCode.ALREADY_EXISTS, "ALREADY_BANNED")
@@ -246,12 +250,14 @@ async def test_one_ban_stands_and_a_new_one_may_follow(
     assert await lift(bans, creator, first.id) == lifted
     assert await get(bans, creator, first.id) == lifted
     assert (await check(bans, creator, stream_id, viewer)).ban == second
-    assert refusal(await failure(join(world, viewer, stream_id))) == SHUT_OUT
+    assert refusal(await failure(join(env, viewer, stream_id))) == SHUT_OUT
 
 
-async def test_of_racing_bans_one_wins(world: World, bans: ModerationServiceStub, creator: str, viewer: str) -> None:
+async def test_of_racing_bans_one_wins(
+    env: ServiceEnvironment, bans: ModerationServiceStub, creator: str, viewer: str
+) -> None:
     """A double click on two devices makes one ban, which one lifting ends."""
-    stream_id = await live(world, creator)
+    stream_id = await live(env, creator)
     outcomes = await asyncio.gather(*(ban(bans, creator, stream_id, viewer) for _ in range(12)), return_exceptions=True)
     made = [each for each in outcomes if isinstance(each, rpc.Ban)]
     lost = [each.code() for each in outcomes if isinstance(each, grpc.aio.AioRpcError)]
@@ -260,12 +266,14 @@ async def test_of_racing_bans_one_wins(world: World, bans: ModerationServiceStub
     assert {each.SerializeToString(deterministic=True) for each in lifted} == {
         (await get(bans, creator, made[0].id)).SerializeToString(deterministic=True)
     }
-    await join(world, viewer, stream_id)
+    await join(env, viewer, stream_id)
 
 
-async def test_one_key_makes_one_ban(world: World, bans: ModerationServiceStub, creator: str, viewer: str) -> None:
+async def test_one_key_makes_one_ban(
+    env: ServiceEnvironment, bans: ModerationServiceStub, creator: str, viewer: str
+) -> None:
     """A client that lost the answer asks again, and must not be told that somebody else was faster."""
-    stream_id = await live(world, creator)
+    stream_id = await live(env, creator)
     key = secrets.token_hex(8)
     racing = await asyncio.gather(*(ban(bans, creator, stream_id, viewer, request_id=key) for _ in range(8)))
     assert {each.id for each in racing} == {racing[0].id}
@@ -279,27 +287,27 @@ async def test_one_key_makes_one_ban(world: World, bans: ModerationServiceStub, 
 
 
 async def test_a_join_that_begins_after_a_ban_is_always_refused(
-    world: World, bans: ModerationServiceStub, creator: str
+    env: ServiceEnvironment, bans: ModerationServiceStub, creator: str
 ) -> None:
     """Whatever the two did while they raced, the answered ban holds from then on: also the first one of a stream."""
     for _ in range(6):
-        stream_id, viewer = await live(world, creator), await person(world)
-        racing = [join(world, viewer, stream_id) for _ in range(4)]
+        stream_id, viewer = await live(env, creator), await new_user(env)
+        racing = [join(env, viewer, stream_id) for _ in range(4)]
         made, *joined = await asyncio.gather(ban(bans, creator, stream_id, viewer), *racing, return_exceptions=True)
         assert isinstance(made, rpc.Ban)
         assert {each.code() for each in joined if isinstance(each, grpc.aio.AioRpcError)} <= {
             grpc.StatusCode.PERMISSION_DENIED
         }
-        assert refusal(await failure(join(world, viewer, stream_id))) == SHUT_OUT
+        assert refusal(await failure(join(env, viewer, stream_id))) == SHUT_OUT
         end = streams_rpc.EndStreamRequest(live_stream_id=stream_id)
-        await world.streams.EndStream(end, metadata=metadata(creator))
+        await env.streams.EndStream(end, metadata=metadata(creator))
 
 
-async def test_a_check_tells_creator_and_person_whether_a_ban_stands(
-    world: World, bans: ModerationServiceStub, creator: str, viewer: str
+async def test_a_check_tells_creator_and_user_whether_a_ban_stands(
+    env: ServiceEnvironment, bans: ModerationServiceStub, creator: str, viewer: str
 ) -> None:
     """The app asks before it shows the button; who else is banned is nobody's business."""
-    stream_id = await live(world, creator)
+    stream_id = await live(env, creator)
     assert await check(bans, viewer, stream_id, viewer) == rpc.CheckBanResponse()
     made = await ban(bans, creator, stream_id, viewer, action_type=BAN_ACTION_TYPE_CHAT_ONLY)
     assert await check(bans, creator, stream_id, viewer) == rpc.CheckBanResponse(is_banned=True, ban=made)
@@ -314,30 +322,32 @@ async def test_a_check_tells_creator_and_person_whether_a_ban_stands(
 
 
 async def test_a_stranger_to_the_user_service_is_told_to_register(
-    world: World, bans: ModerationServiceStub, creator: str
+    env: ServiceEnvironment, bans: ModerationServiceStub, creator: str
 ) -> None:
     """The other calls can only be made by creators, who are registered."""
-    stream_id, nobody = await live(world, creator), secrets.token_hex(12)
+    stream_id, nobody = await live(env, creator), secrets.token_hex(12)
     assert (await failure(listed(bans, nobody))).reason == "REGISTRATION_INCOMPLETE"
     assert (await failure(check(bans, nobody, stream_id, nobody))).reason == "REGISTRATION_INCOMPLETE"
 
 
-async def test_the_list_is_narrowed_by_every_filter(world: World, bans: ModerationServiceStub, creator: str) -> None:
+async def test_the_list_is_narrowed_by_every_filter(
+    env: ServiceEnvironment, bans: ModerationServiceStub, creator: str
+) -> None:
     """A creator looks for one ban among those of all their streams; nobody else's are in it, nor lifted ones."""
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    first, second = await announced(world, creator), await announced(world, creator)
+    first, second = await announced(env, creator), await announced(env, creator)
     john, jane = IDS["john"], IDS["jane"]
     made = []
     try:
         for hours, (stream, user, action) in enumerate(
             [(first, john, 1), (first, jane, 2), (second, john, 1), (second, jane, 1)]
         ):
-            world.clock.now = now + timedelta(hours=hours)
+            env.clock.now = now + timedelta(hours=hours)
             made.append((await ban(bans, creator, stream.id, user, action_type=action)).id)
     finally:
-        world.clock.now = None
-    other = await person(world)
-    await ban(bans, other, (await announced(world, other)).id, john)
+        env.clock.now = None
+    other = await new_user(env)
+    await ban(bans, other, (await announced(env, other)).id, john)
     await lift(bans, creator, made[3])
 
     async def found(**filters: Any) -> list[int]:
@@ -363,9 +373,9 @@ async def test_the_list_is_narrowed_by_every_filter(world: World, bans: Moderati
     assert (await failure(listed(bans, creator, live_stream_id=missing))).reason == "STREAM_NOT_FOUND"
 
 
-async def test_the_list_comes_in_pages(world: World, bans: ModerationServiceStub, creator: str) -> None:
-    """Every ban is on one page, with its person's card; a page behind the end is empty."""
-    stream = await announced(world, creator)
+async def test_the_list_comes_in_pages(env: ServiceEnvironment, bans: ModerationServiceStub, creator: str) -> None:
+    """Every ban is on one page, with its user's summary; a page behind the end is empty."""
+    stream = await announced(env, creator)
     users = [IDS[name] for name in ("john", "jane", "zeynep")]
     for user in users:
         await ban(bans, creator, stream.id, user)
@@ -405,31 +415,31 @@ async def test_a_list_that_cannot_be_is_refused(
     assert [each.field for each in refused.violations] == wrong
 
 
-async def test_a_ban_says_where_the_person_can_still_be(
-    world: World, bans: ModerationServiceStub, creator: str, mongo_uri: str, database_name: str
+async def test_a_ban_says_where_the_user_can_still_be(
+    env: ServiceEnvironment, bans: ModerationServiceStub, creator: str, mongo_uri: str, database_name: str
 ) -> None:
     """Tokens that were issued work until they end: whoever kicks at Agora needs channel, uids, and until when."""
-    stream_id, viewer = await live(world, creator), await person(world)
-    seat = await join(world, viewer, stream_id)
-    stage = await join(world, "mehmet", stream_id, ROLE_GUEST)
-    hall = await join(world, "mehmet", stream_id, ROLE_AUDIENCE)
+    stream_id, viewer = await live(env, creator), await new_user(env)
+    participant = await join(env, viewer, stream_id)
+    stage = await join(env, "mehmet", stream_id, ROLE_GUEST)
+    hall = await join(env, "mehmet", stream_id, ROLE_AUDIENCE)
     made = [await ban(bans, creator, stream_id, each) for each in (viewer, IDS["mehmet"], IDS["john"])]
     mild = await ban(bans, creator, stream_id, IDS["jane"], action_type=BAN_ACTION_TYPE_CHAT_ONLY)
     with MongoClient[dict[str, Any]](mongo_uri, tz_aware=True) as client:
         kept = {str(each["_id"]): each["kick"] for each in client[database_name]["bans"].find()}
-    uids = [[seat.agora.uid], [stage.agora.uid, hall.agora.uid], []]
+    uids = [[participant.agora.uid], [stage.agora.uid, hall.agora.uid], []]
     assert [kept[each.id]["uids"] for each in made] == uids
-    assert {kept[each.id]["channel"] for each in made} == {seat.agora.channel_name}
+    assert {kept[each.id]["channel"] for each in made} == {participant.agora.channel_name}
     for each in made:
         assert kept[each.id]["tokens_end_at"] >= hall.agora.expires_at.ToDatetime(tzinfo=UTC)
     assert kept[mild.id] is None
 
 
 async def test_a_ban_that_was_cut_short_is_finished_by_its_repeat(
-    world: World, bans: ModerationServiceStub, creator: str, mongo_uri: str, database_name: str
+    env: ServiceEnvironment, bans: ModerationServiceStub, creator: str, mongo_uri: str, database_name: str
 ) -> None:
     """A process that dies between the two writes leaves nothing that stands, and nothing in the way."""
-    stream_id, viewer = await live(world, creator), await person(world)
+    stream_id, viewer = await live(env, creator), await new_user(env)
 
     async def cut_short(key: str) -> rpc.Ban:
         made = await ban(bans, creator, stream_id, viewer, request_id=key)
@@ -438,10 +448,10 @@ async def test_a_ban_that_was_cut_short_is_finished_by_its_repeat(
         return made
 
     made = await cut_short("first")
-    await join(world, viewer, stream_id)
+    await join(env, viewer, stream_id)
     assert not (await listed(bans, creator)).list
     assert await ban(bans, creator, stream_id, viewer, request_id="first") == made
-    assert refusal(await failure(join(world, viewer, stream_id))) == SHUT_OUT
+    assert refusal(await failure(join(env, viewer, stream_id))) == SHUT_OUT
     await lift(bans, creator, made.id)
 
     made = await cut_short("second")

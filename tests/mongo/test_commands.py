@@ -20,7 +20,7 @@ from livestream.v1.live_stream_service_pb2 import (
 )
 from livestream.v1.moderation_service_pb2 import CreateBanRequest
 from livestream.v1.moderation_service_pb2_grpc import ModerationServiceStub
-from tests.support.world import IDS, World, metadata, open_world, put_person, settings_for
+from tests.support.environment import IDS, ServiceEnvironment, metadata, open_environment, put_user, settings_for
 
 
 class Counting(CommandListener):
@@ -51,91 +51,91 @@ def counting() -> Counting:
 
 
 @pytest.fixture(scope="module")
-async def world(mongo_uri: str, database_name: str, media: Path, counting: Counting) -> AsyncIterator[World]:
-    settings = settings_for(mongo_uri, database_name, media, people_cache_seconds=600.0)
-    async with open_world(settings, [counting]) as opened:
+async def env(mongo_uri: str, database_name: str, media: Path, counting: Counting) -> AsyncIterator[ServiceEnvironment]:
+    settings = settings_for(mongo_uri, database_name, media, user_cache_seconds=600.0)
+    async with open_environment(settings, [counting]) as opened:
         yield opened
 
 
-async def create(world: World, **fields: Any) -> str:
+async def create(env: ServiceEnvironment, **fields: Any) -> str:
     request = CreateStreamRequest(title="t", **fields)
-    return (await world.streams.CreateStream(request, metadata=metadata("ayse"))).live_stream.id
+    return (await env.streams.CreateStream(request, metadata=metadata("ayse"))).live_stream.id
 
 
-async def join(world: World, who: str, stream_id: str, role: Role.ValueType) -> None:
+async def join(env: ServiceEnvironment, who: str, stream_id: str, role: Role.ValueType) -> None:
     request = JoinStreamRequest(live_stream_id=stream_id, role=role)
-    await world.streams.JoinStream(request, metadata=metadata(who))
+    await env.streams.JoinStream(request, metadata=metadata(who))
 
 
-async def test_each_call_sends_as_few_commands_as_promised(world: World, counting: Counting) -> None:
+async def test_each_call_sends_as_few_commands_as_promised(env: ServiceEnvironment, counting: Counting) -> None:
     """A check added before a write, or a read per item, shows here before it shows in production."""
-    for name in IDS:  # fills the cache of people
-        await world.streams.GetStream(GetStreamRequest(live_stream_id=await create(world)), metadata=metadata(name))
+    for name in IDS:  # fills the cache of users
+        await env.streams.GetStream(GetStreamRequest(live_stream_id=await create(env)), metadata=metadata(name))
     counting.taken()
 
-    stream_id = await create(world)
+    stream_id = await create(env)
     assert counting.taken() == {"insert streams": 1}
 
-    await create(world, request_id="k")
+    await create(env, request_id="k")
     assert counting.taken() == {"find streams": 1, "insert streams": 1}
 
-    await create(world, request_id="k")
+    await create(env, request_id="k")
     assert counting.taken() == {"find streams": 1}
 
-    await world.streams.GetStream(GetStreamRequest(live_stream_id=stream_id), metadata=metadata("john"))
+    await env.streams.GetStream(GetStreamRequest(live_stream_id=stream_id), metadata=metadata("john"))
     assert counting.taken() == {"find streams": 1}
 
-    await join(world, "ayse", stream_id, ROLE_HOST)
+    await join(env, "ayse", stream_id, ROLE_HOST)
     assert counting.taken() == {"find streams": 1, "findAndModify streams": 1}
 
-    await join(world, "ayse", stream_id, ROLE_HOST)
+    await join(env, "ayse", stream_id, ROLE_HOST)
     assert counting.taken() == {"find streams": 1}
 
-    await join(world, "john", stream_id, ROLE_AUDIENCE)
-    assert counting.taken() == {"find streams": 1, "insert seats": 1}
+    await join(env, "john", stream_id, ROLE_AUDIENCE)
+    assert counting.taken() == {"find streams": 1, "insert participants": 1}
 
-    await join(world, "john", stream_id, ROLE_AUDIENCE)
+    await join(env, "john", stream_id, ROLE_AUDIENCE)
     assert counting.taken() == {"find streams": 1}
 
     for who in ("ayse", "john"):
-        await world.streams.RenewTokens(RenewTokensRequest(live_stream_id=stream_id), metadata=metadata(who))
+        await env.streams.RenewTokens(RenewTokensRequest(live_stream_id=stream_id), metadata=metadata(who))
         assert counting.taken() == {"find streams": 1}
 
 
-async def test_people_are_read_in_one_batch(
-    world: World, counting: Counting, mongo_uri: str, database_name: str, media: Path
+async def test_users_are_read_in_one_batch(
+    env: ServiceEnvironment, counting: Counting, mongo_uri: str, database_name: str, media: Path
 ) -> None:
     """A read per guest would multiply with the cast."""
-    async with open_world(settings_for(mongo_uri, database_name, media), [counting]) as cold:
+    async with open_environment(settings_for(mongo_uri, database_name, media), [counting]) as cold:
         counting.taken()
         await create(cold)
         assert counting.taken() == {"find users": 2, "insert streams": 1}
 
 
-async def test_a_paid_stream_costs_one_read_more(world: World, counting: Counting) -> None:
+async def test_a_paid_stream_costs_one_read_more(env: ServiceEnvironment, counting: Counting) -> None:
     """The grant is looked up only where there is a price."""
     request = CreateStreamRequest(title="t", price=Decimal(value="1"))
-    stream_id = (await world.streams.CreateStream(request, metadata=metadata("zeynep"))).live_stream.id
-    await world.streams.JoinStream(
+    stream_id = (await env.streams.CreateStream(request, metadata=metadata("zeynep"))).live_stream.id
+    await env.streams.JoinStream(
         JoinStreamRequest(live_stream_id=stream_id, role=ROLE_HOST), metadata=metadata("zeynep")
     )
     grant = GrantAccessRequest(live_stream_id=stream_id, user_id=IDS["john"])
     counting.taken()
-    await world.access.GrantAccess(grant, metadata=metadata("ayse", "access:write"))
+    await env.access.GrantAccess(grant, metadata=metadata("ayse", "access:write"))
     assert counting.taken() == {"find streams": 1, "insert access_grants": 1}
-    await join(world, "john", stream_id, ROLE_AUDIENCE)
-    assert counting.taken() == {"find streams": 1, "find access_grants": 1, "insert seats": 1}
+    await join(env, "john", stream_id, ROLE_AUDIENCE)
+    assert counting.taken() == {"find streams": 1, "find access_grants": 1, "insert participants": 1}
 
 
-async def test_a_stream_with_bans_costs_one_read_more(world: World, counting: Counting) -> None:
+async def test_a_stream_with_bans_costs_one_read_more(env: ServiceEnvironment, counting: Counting) -> None:
     """Who is banned is looked up only where somebody was shut out."""
     creator = secrets.token_hex(12)
-    await put_person(world.people, creator, "strict")
+    await put_user(env.users, creator, "strict")
     request = CreateStreamRequest(title="t")
-    stream_id = (await world.streams.CreateStream(request, metadata=metadata(creator))).live_stream.id
-    await join(world, creator, stream_id, ROLE_HOST)
+    stream_id = (await env.streams.CreateStream(request, metadata=metadata(creator))).live_stream.id
+    await join(env, creator, stream_id, ROLE_HOST)
     ban = CreateBanRequest(live_stream_id=stream_id, target_user_id=IDS["jane"])
-    await ModerationServiceStub(world.channel).CreateBan(ban, metadata=metadata(creator))
+    await ModerationServiceStub(env.channel).CreateBan(ban, metadata=metadata(creator))
     counting.taken()
-    await join(world, "john", stream_id, ROLE_AUDIENCE)
-    assert counting.taken() == {"find streams": 1, "find bans": 1, "insert seats": 1}
+    await join(env, "john", stream_id, ROLE_AUDIENCE)
+    assert counting.taken() == {"find streams": 1, "find bans": 1, "insert participants": 1}

@@ -12,7 +12,7 @@ from pymongo.errors import (
 )
 
 from livestream_server.errors import DeadlineExceeded, ServiceError, Unavailable
-from livestream_server.mongo.failures import DatabaseOverloaded, as_service_error
+from livestream_server.mongo.failures import DatabaseOverloaded, to_service_error
 
 BUSY = "SystemOverloadedError"
 
@@ -38,6 +38,6 @@ def test_a_failure_is_told_in_words_of_the_service(
     """A client repeats what is UNAVAILABLE; told RESOURCE_EXHAUSTED of a database that is gone, it would not."""
     if isinstance(error, PyMongoError) and label:
         error._add_error_label(label)
-    told = as_service_error(error)
+    told = to_service_error(error)
     assert type(told) is (meaning or type(None))
     assert str(error) not in str(told)

@@ -20,8 +20,8 @@ from pymongo.database import Database
 from livestream.v1.live_stream_pb2 import ROLE_AUDIENCE, ROLE_HOST, LiveStream, Role
 from livestream.v1.live_stream_service_pb2 import CreateStreamRequest, JoinStreamRequest, JoinStreamResponse
 from livestream.v1.live_stream_service_pb2_grpc import LiveStreamServiceStub
-from livestream.v1.people_service_pb2_grpc import PeopleServiceStub
-from tests.support.world import LiveService, metadata, put_person
+from livestream.v1.user_service_pb2_grpc import UserServiceStub
+from tests.support.environment import LiveService, metadata, put_user
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Line:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.channel = channel
         self.streams = LiveStreamServiceStub(channel)
-        self.people = PeopleServiceStub(channel)
+        self.users = UserServiceStub(channel)
         self.health = HealthStub(channel)
 
     async def create(self, who: str, *, seconds: float | None = 10, **fields: Any) -> LiveStream:
@@ -91,15 +91,15 @@ async def lines(
 
 
 async def register(line: Line, count: int) -> list[str]:
-    """Ids of `count` new people."""
-    people = [secrets.token_hex(12) for _ in range(count)]
+    """Ids of `count` new users."""
+    users = [secrets.token_hex(12) for _ in range(count)]
     for start in range(0, count, 50):
-        some = people[start : start + 50]
-        await asyncio.gather(*(put_person(line.people, each, f"p-{each[:8]}") for each in some))
-    return people
+        some = users[start : start + 50]
+        await asyncio.gather(*(put_user(line.users, each, f"p-{each[:8]}") for each in some))
+    return users
 
 
-async def code_of(call: Awaitable[Any]) -> grpc.StatusCode:
+async def to_status_code(call: Awaitable[Any]) -> grpc.StatusCode:
     """How the call ends."""
     try:
         await call
@@ -197,11 +197,11 @@ class Load:
         """What the database has against what was acknowledged: all should be 0."""
         stored = Counter((str(each["creator"]), each["request_id"]) for each in _made(database, self.creators))
         ids = {str(each["_id"]) for each in _made(database, self.creators)}
-        seats = {str(each["_id"]["user"]): each["uid"] for each in database["seats"].find()}
+        participants = {str(each["_id"]["user"]): each["uid"] for each in database["participants"].find()}
         return {
             "streams lost": sum(each not in ids for each in self.streams.values()),
             "streams doubled": sum(count - 1 for count in stored.values()) + len(ids - set(self.streams.values())),
-            "uids lost": sum(seats.get(viewer) != uid for viewer, uid in self.uids.items()),
+            "uids lost": sum(participants.get(viewer) != uid for viewer, uid in self.uids.items()),
         }
 
 
@@ -213,7 +213,7 @@ def _made(database: Database[dict[str, Any]], creators: Collection[str]) -> list
 
 @asynccontextmanager
 async def started(service: LiveService) -> AsyncIterator[LiveService]:
-    """The system with the demo people, while the loop of the test goes on; stopped at the end, if it still runs."""
+    """The system with the demo users, while the loop of the test goes on; stopped at the end, if it still runs."""
     await asyncio.to_thread(service.start)
     try:
         await asyncio.to_thread(service.register)

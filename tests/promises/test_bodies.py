@@ -13,8 +13,8 @@ import httpx2
 import pytest
 
 from tests.promises.calls import lines, register, started, until
+from tests.support.environment import LiveService, environment_for, token
 from tests.support.proxy import FaultProxy
-from tests.support.world import LiveService, environment_for, token
 
 pytestmark = pytest.mark.one_engine("bodies come over HTTP")
 
@@ -141,7 +141,7 @@ async def test_an_upload_under_way_is_in_memory_once(
     proxy: FaultProxy, database_name: str, media: Path, figure: Callable[[str], None]
 ) -> None:
     """The HTTP body, the message, its bytes and the message made of them would be four times what is counted."""
-    picture = bytes(5 * 1024 * 1024)
+    image = bytes(5 * 1024 * 1024)
     async with (
         started(LiveService(environment_for(proxy.uri, database_name, media))) as service,
         lines(service.grpc_target, 1) as (line,),
@@ -155,7 +155,7 @@ async def test_an_upload_under_way_is_in_memory_once(
                 http.post(
                     "/api/v1/live-stream/create",
                     data={"title": "x"},
-                    files={"thumbnail": ("p.png", picture)},
+                    files={"thumbnail": ("p.png", image)},
                     headers={"authorization": f"Bearer {token(each)}"},
                 )
             )

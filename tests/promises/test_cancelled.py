@@ -13,8 +13,8 @@ from pymongo.database import Database
 
 from livestream_server.streams.store import from_document
 from tests.promises.calls import TRANSIENT, Line, lines, register
-from tests.support.pictures import jpeg
-from tests.support.world import LiveService
+from tests.support.environment import LiveService
+from tests.support.sample_images import jpeg
 
 CALLS, AT_ONCE = 300, 20
 
@@ -26,7 +26,7 @@ async def line(live_service: LiveService) -> AsyncIterator[Line]:
 
 
 def fields(number: int) -> dict[str, Any]:
-    """What the call with this number asks for; every third has a picture."""
+    """What the call with this number asks for; every third has an image."""
     return {"request_id": f"key-{number}", **({"thumbnail": jpeg()} if number % 3 == 0 else {})}
 
 
@@ -97,7 +97,7 @@ async def test_a_deadline_that_passes_leaves_no_half_stream(
     for number in range(100):
         await line.create(creator, **fields(number))
     after = stored(database, creator)
-    # A neighbour's connection that is given up half made may take the pool with it, and pictures may queue.
+    # A neighbour's connection that is given up half made may take the pool with it, and images may queue.
     assert codes[grpc.StatusCode.DEADLINE_EXCEEDED]
     assert set(codes) <= {*TRANSIENT, grpc.StatusCode.RESOURCE_EXHAUSTED}
     assert len(after) == 100

@@ -14,9 +14,9 @@ import grpc
 import httpx2
 import pytest
 
-from tests.promises.calls import code_of, lines, until
+from tests.promises.calls import lines, to_status_code, until
 from tests.support.certificates import Authority, replace
-from tests.support.world import IDS, LiveService, environment_for, free_port, person_request, token
+from tests.support.environment import IDS, LiveService, environment_for, free_port, token, user_request
 
 ROTATIONS = 5
 
@@ -71,9 +71,9 @@ async def secured(mongo_uri: str, database_name: str, tmp_path: Path) -> AsyncIt
     await asyncio.to_thread(service.start)
     try:
         async with lines(service.grpc_target, 1, opened.credentials()) as (line,):
-            request = person_request(IDS["ayse"], "ayse")
-            metadata = (("authorization", f"Bearer {token('ayse', 'people:write')}"),)
-            await line.people.PutPerson(request, metadata=metadata)
+            request = user_request(IDS["ayse"], "ayse")
+            metadata = (("authorization", f"Bearer {token('ayse', 'users:write')}"),)
+            await line.users.PutUser(request, metadata=metadata)
         yield opened
     finally:
         await asyncio.to_thread(service.stop)
@@ -91,13 +91,13 @@ async def test_a_client_without_our_certificate_gets_nowhere(secured: Secured, f
     for name, credentials in turned_away.items():
         async with grpc.aio.secure_channel(secured.service.grpc_target, credentials) as channel:
             call = channel.unary_unary("/livestream.v1.LiveStreamService/GetStream")
-            codes[name] = await code_of(call(b"", timeout=5))
+            codes[name] = await to_status_code(call(b"", timeout=5))
     async with grpc.aio.insecure_channel(secured.service.grpc_target) as channel:
-        codes["no TLS"] = await code_of(
+        codes["no TLS"] = await to_status_code(
             channel.unary_unary("/livestream.v1.LiveStreamService/GetStream")(b"", timeout=5)
         )
     async with lines(secured.service.grpc_target, 1, secured.credentials()) as (line,):
-        codes["ours"] = await code_of(line.create("ayse"))
+        codes["ours"] = await to_status_code(line.create("ayse"))
     assert codes.pop("ours") == grpc.StatusCode.OK
     assert set(codes.values()) == {grpc.StatusCode.UNAVAILABLE}
     assert not [each for each in secured.service.log if b"GetStream" in each]
@@ -113,7 +113,7 @@ async def test_certificates_change_without_a_restart(secured: Secured, figure: C
         nonlocal failed, answered
         async with lines(secured.service.grpc_target, 2, secured.credentials()) as opened:
             while not stop.is_set():
-                codes = [await code_of(each.create("ayse")) for each in opened]
+                codes = [await to_status_code(each.create("ayse")) for each in opened]
                 failed += sum(each != grpc.StatusCode.OK for each in codes)
                 answered += len(codes)
 
@@ -138,7 +138,7 @@ async def test_certificates_change_without_a_restart(secured: Secured, figure: C
             mended.write(certificate, key)
             await until(lambda: secured.shows(mended.serial))
             async with lines(secured.service.grpc_target, 1, secured.credentials()) as (line,):
-                assert await code_of(line.create("ayse")) == grpc.StatusCode.OK
+                assert await to_status_code(line.create("ayse")) == grpc.StatusCode.OK
         finally:
             stop.set()
     assert answered

@@ -12,8 +12,8 @@ import pytest
 from pymongo import MongoClient
 
 from livestream_run.dev.database import EmbeddedDatabase
-from tests.promises.calls import TRANSIENT, Load, code_of, lines, register, until
-from tests.support.world import LiveService, environment_for, running
+from tests.promises.calls import TRANSIENT, Load, lines, register, to_status_code, until
+from tests.support.environment import LiveService, environment_for, running
 
 pytestmark = pytest.mark.faults
 
@@ -52,7 +52,7 @@ async def test_a_killed_database_loses_and_doubles_nothing(
                 await until(opened[0].not_serving)
                 told.add(await asyncio.to_thread(readiness, service))
                 # A caller who comes while it is gone gets an answer, and the right one.
-                away = await asyncio.gather(*(code_of(each.create("mehmet", seconds=5)) for each in opened))
+                away = await asyncio.gather(*(to_status_code(each.create("mehmet", seconds=5)) for each in opened))
                 assert set(away) <= set(TRANSIENT)
                 await asyncio.to_thread(mortal_database.start)
                 await until(opened[0].serving)

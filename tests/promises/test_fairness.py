@@ -19,7 +19,7 @@ from livestream.v1.watch_service_pb2 import WatchStreamRequest
 from livestream.v1.watch_service_pb2_grpc import WatchServiceStub
 from tests.promises.attacker import Attack
 from tests.promises.calls import connections, lines, started, until
-from tests.support.world import GENEROUS, LiveService, environment_for, metadata, token
+from tests.support.environment import GENEROUS, LiveService, environment_for, metadata, token
 
 pytestmark = pytest.mark.faults
 

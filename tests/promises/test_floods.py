@@ -11,8 +11,8 @@ import pytest
 
 from livestream.v1.live_stream_service_pb2 import GetStreamRequest
 from tests.promises.calls import Line, lines
+from tests.support.environment import LiveService, metadata
 from tests.support.floods import KINDS
-from tests.support.world import LiveService, metadata
 
 REPOSITORY = Path(__file__).parents[2]
 CALLS = 100

@@ -13,9 +13,9 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from livestream.v1.live_stream_service_pb2 import GetStreamRequest
 from livestream_client import LiveStreamClient, LiveStreamError
-from tests.promises.calls import code_of, lines, metric, register, started, until
+from tests.promises.calls import lines, metric, register, started, to_status_code, until
+from tests.support.environment import LiveService, environment_for, free_port, metadata, token
 from tests.support.proxy import FaultProxy
-from tests.support.world import LiveService, environment_for, free_port, metadata, token
 
 pytestmark = pytest.mark.faults
 
@@ -39,9 +39,9 @@ async def test_calls_in_flight_get_their_answers(
         proxy.latency = 0.2
         unknown = GetStreamRequest(live_stream_id="f" * 24)
         calls = [
-            *(code_of(opened[i % 4].create(each, seconds=30)) for i, each in enumerate(creators[:30])),
+            *(to_status_code(opened[i % 4].create(each, seconds=30)) for i, each in enumerate(creators[:30])),
             *(
-                code_of(opened[i % 4].streams.GetStream(unknown, metadata=metadata("john"), timeout=30))
+                to_status_code(opened[i % 4].streams.GetStream(unknown, metadata=metadata("john"), timeout=30))
                 for i in range(10)
             ),
             *(_posted(http, "/api/v1/live-stream/create", each, {"title": "over HTTP"}) for each in creators[30:]),
@@ -81,7 +81,7 @@ async def test_balancers_are_told_before_callers_are_refused(
         first = await told.read()
         service.process.terminate()
         second = await told.read()
-        taken = await code_of(line.create("ayse"))
+        taken = await to_status_code(line.create("ayse"))
         ready = (await http.get("/readyz")).status_code
         over_http = await _posted(http, "/api/v1/live-stream/create", "ayse", {"title": "over HTTP"})
         code = await asyncio.to_thread(service.stop)

@@ -12,8 +12,8 @@ from pymongo.database import Database
 
 from livestream.v1.live_stream_pb2 import ROLE_HOST
 from tests.promises.calls import Line, lines, register, started, until_answered
+from tests.support.environment import LiveService, environment_for
 from tests.support.proxy import FaultProxy
-from tests.support.world import LiveService, environment_for
 
 pytestmark = pytest.mark.faults
 
@@ -24,7 +24,7 @@ async def line(proxy: FaultProxy, database_name: str, media: Path) -> AsyncItera
     """A line to a service whose every database command passes the proxy, and that sends none by itself."""
     environment = {
         **environment_for(proxy.uri, database_name, media),
-        "LIVESTREAM_PEOPLE_CACHE_SECONDS": "0",
+        "LIVESTREAM_USER_CACHE_SECONDS": "0",
         "LIVESTREAM_SWEEP_SECONDS": "3600",
     }
     async with started(LiveService(environment)) as service, lines(service.grpc_target, 1) as opened:
@@ -102,7 +102,7 @@ async def test_a_first_join_of_the_host(
 async def test_a_first_join_of_the_audience(
     proxy: FaultProxy, line: Line, database: Database[dict[str, Any]], figure: Callable[[str], None]
 ) -> None:
-    """Whichever reply is lost, the viewer has one chair."""
+    """Whichever reply is lost, the viewer has one participant."""
     creator, *viewers = await register(line, 20)
     stream = await line.live(creator)
     uids: dict[str, set[int]] = {}
@@ -115,12 +115,13 @@ async def test_a_first_join_of_the_audience(
         return join
 
     dropped, seen = await each_reply_lost(proxy, attempt)
-    seats = {
-        str(each["_id"]["user"]): {each["uid"]} for each in database["seats"].find({"stream": ObjectId(stream.id)})
+    participants = {
+        str(each["_id"]["user"]): {each["uid"]}
+        for each in database["participants"].find({"stream": ObjectId(stream.id)})
     }
     assert "insert" in dropped
     assert len(uids) == len(dropped) + 1
-    assert seats == uids
+    assert participants == uids
     figure(f"replies lost in turn: {', '.join(dropped)}; attempts: {told(seen)}; one uid each")
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from livestream.v1.live_stream_service_pb2 import GetStreamRequest
-from tests.promises.calls import code_of, connections, lines, metric, started, until
+from tests.promises.calls import connections, lines, metric, started, to_status_code, until
+from tests.support.environment import LiveService, environment_for, free_port, metadata
 from tests.support.proxy import FaultProxy
-from tests.support.world import LiveService, environment_for, free_port, metadata
 
 CALLS = 200
 METHOD = {"grpc_type": "unary", "grpc_service": "livestream.v1.LiveStreamService", "grpc_method": "GetStream"}
@@ -32,7 +32,9 @@ async def test_every_call_is_counted_once(
         found, missing = GetStreamRequest(live_stream_id=stream.id), GetStreamRequest(live_stream_id="f" * 24)
         await asyncio.gather(
             *(
-                code_of(opened[i % 16].streams.GetStream(missing if i % 4 == 0 else found, metadata=metadata("john")))
+                to_status_code(
+                    opened[i % 16].streams.GetStream(missing if i % 4 == 0 else found, metadata=metadata("john"))
+                )
                 for i in range(CALLS)
             )
         )
@@ -70,10 +72,10 @@ async def test_a_killed_worker_takes_no_count_with_it_and_leaves_no_call_in_flig
         started(LiveService(environment, workers=2)) as service,
         lines(service.grpc_target, 16) as opened,
     ):
-        await asyncio.gather(*(code_of(each.create("ayse")) for each in opened))
+        await asyncio.gather(*(to_status_code(each.create("ayse")) for each in opened))
         before = await asyncio.to_thread(metric, address, "grpc_server_handled_total", grpc_code="OK")
         proxy.latency = 0.5
-        cut = asyncio.gather(*(code_of(each.create("ayse", seconds=30)) for each in opened))
+        cut = asyncio.gather(*(to_status_code(each.create("ayse", seconds=30)) for each in opened))
 
         async def in_flight() -> float:
             return await asyncio.to_thread(metric, address, "livestream_calls_in_flight")

@@ -12,9 +12,9 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from livestream.v1.live_stream_pb2 import ROLE_HOST
-from tests.promises.calls import Line, code_of, connections, lines, register
+from tests.promises.calls import Line, connections, lines, register, to_status_code
+from tests.support.environment import LiveService, environment_for, running
 from tests.support.failures import failure
-from tests.support.world import LiveService, environment_for, running
 
 CALLS = 200
 
@@ -64,7 +64,7 @@ async def test_racing_contents_under_one_key_make_one_stream(
     codes = Counter(
         await asyncio.gather(
             *(
-                code_of(opened[i % 16].create(creator, request_id="race", title=f"title {i // 16 % 2}"))
+                to_status_code(opened[i % 16].create(creator, request_id="race", title=f"title {i // 16 % 2}"))
                 for i in range(64)
             )
         )
@@ -83,7 +83,7 @@ async def test_a_creator_is_live_once(
         streams = [await opened[0].create(creator) for _ in range(8)]
         codes = Counter(
             await asyncio.gather(
-                *(code_of(opened[i].join(creator, each.id, ROLE_HOST)) for i, each in enumerate(streams * 2))
+                *(to_status_code(opened[i].join(creator, each.id, ROLE_HOST)) for i, each in enumerate(streams * 2))
             )
         )
         active = list(database["streams"].find({"creator": ObjectId(creator), "status": "active"}))
@@ -97,7 +97,7 @@ async def test_a_creator_is_live_once(
 async def test_racing_first_joins_of_the_host_start_once(
     opened: Sequence[Line], creator: str, figure: Callable[[str], None]
 ) -> None:
-    """A host who enters from two devices at once starts one stream, at one time, as one person."""
+    """A host who enters from two devices at once starts one stream, at one time, as one user."""
     rounds, starts = 0, set()
     for _ in range(5):
         host = (await register(opened[0], 1))[0]

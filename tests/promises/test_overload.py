@@ -10,10 +10,10 @@ import grpc
 import httpx2
 import pytest
 
-from livestream_client.errors import error_of
-from tests.promises.calls import Line, code_of, lines, started
+from livestream_client.errors import to_error
+from tests.promises.calls import Line, lines, started, to_status_code
+from tests.support.environment import LiveService, environment_for, token
 from tests.support.proxy import FaultProxy
-from tests.support.world import LiveService, environment_for, token
 
 CALLS, LIMIT = 200, 8
 
@@ -33,7 +33,7 @@ async def ended(line: Line) -> str:
     try:
         await line.create("ayse", seconds=30)
     except grpc.aio.AioRpcError as error:
-        refused = error_of(error)
+        refused = to_error(error)
         return f"{refused.code.name} {refused.reason}{' RetryInfo' if refused.retry_after else ''}"
     return "OK"
 
@@ -42,7 +42,7 @@ async def test_calls_beyond_the_limit_are_refused(service: LiveService, figure: 
     """A refusal that cannot be told from a failure would be repeated at once, and make it worse."""
     async with lines(service.grpc_target, 20) as opened:
         codes = Counter(await asyncio.gather(*(ended(opened[i % 20]) for i in range(CALLS))))
-        after = Counter([await code_of(each.create("ayse")) for each in opened])
+        after = Counter([await to_status_code(each.create("ayse")) for each in opened])
     assert set(codes) == {"OK", "RESOURCE_EXHAUSTED OVERLOADED RetryInfo"}
     assert codes["OK"] >= LIMIT
     assert after == {grpc.StatusCode.OK: 20}

@@ -1,4 +1,4 @@
-"""Pictures sent by many at once, and by somebody who means harm: through the whole system, with two workers."""
+"""Images sent by many at once, and by somebody who means harm: through the whole system, with two workers."""
 
 import asyncio
 import os
@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.images.pictures import grainy, padded_jpeg, plain, shaded, slow_jpeg
-from tests.support.world import LiveService, children_of, environment_for, running, token
+from tests.images.sample_images import grainy, padded_jpeg, plain, shaded, slow_jpeg
+from tests.support.environment import LiveService, children_of, environment_for, running, token
 
-pytestmark = pytest.mark.one_engine("pictures are decoded by the same processes whatever speaks gRPC")
+pytestmark = pytest.mark.one_engine("images are decoded by the same processes whatever speaks gRPC")
 
 CREATE = "/api/v1/live-stream/create"
 UPLOADS = 50
@@ -36,9 +36,9 @@ async def http(service: LiveService) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-async def upload(http: httpx2.AsyncClient, user: str, picture: bytes) -> httpx2.Response:
+async def upload(http: httpx2.AsyncClient, user: str, image: bytes) -> httpx2.Response:
     headers = {"authorization": f"Bearer {token(user)}"}
-    return await http.post(CREATE, data={"title": "Söz"}, files={"thumbnail": ("p", picture)}, headers=headers)
+    return await http.post(CREATE, data={"title": "Söz"}, files={"thumbnail": ("p", image)}, headers=headers)
 
 
 def resident(service: LiveService) -> int:
@@ -69,7 +69,7 @@ async def peak_memory(service: LiveService) -> AsyncIterator[list[int]]:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "grainy JPEG"])
-async def test_fifty_pictures_of_sixteen_megapixels_take_bounded_memory(
+async def test_fifty_images_of_sixteen_megapixels_take_bounded_memory(
     service: LiveService, http: httpx2.AsyncClient, kind: str, figure: Callable[[str], None]
 ) -> None:
     """Uploads of a few creators must not end the process of all: once they took 490 MiB.
@@ -77,22 +77,22 @@ async def test_fifty_pictures_of_sixteen_megapixels_take_bounded_memory(
     The grainy one is printed only: what it takes beyond the others is the memory of the requests, not of the decoders.
     """
     size = (4_000, 4_000)
-    picture = grainy("JPEG", size, quality=10) if kind == "grainy JPEG" else shaded(kind, size)
+    image = grainy("JPEG", size, quality=10) if kind == "grainy JPEG" else shaded(kind, size)
     await upload(http, USERS["user0"], plain("PNG"))
     async with peak_memory(service) as seen:
         before = seen[0]
-        answers = await asyncio.gather(*(upload(http, each, picture) for each in USERS.values()))
+        answers = await asyncio.gather(*(upload(http, each, image) for each in USERS.values()))
     codes = Counter(each.status_code for each in answers)
-    figure(f"{kind}, {len(picture) / 2**20:.1f} MiB each: {before} MiB before, at most +{seen[1] - before}; {codes}")
+    figure(f"{kind}, {len(image) / 2**20:.1f} MiB each: {before} MiB before, at most +{seen[1] - before}; {codes}")
     assert set(codes) <= {201, 429, 504}  # 504: a busy machine
     assert codes[201]
     assert seen[1] - before <= {"JPEG": 150, "PNG": 150, "AVIF": 250}.get(kind, 400)
 
 
-async def test_hostile_pictures_of_one_user_do_not_hold_up_another(
+async def test_hostile_images_of_one_user_do_not_hold_up_another(
     service: LiveService, http: httpx2.AsyncClient, figure: Callable[[str], None]
 ) -> None:
-    """Nine files of fill bytes once kept everybody's pictures waiting for 21 seconds."""
+    """Nine files of fill bytes once kept everybody's images waiting for 21 seconds."""
     honest = grainy("JPEG", (2_000, 1_500), quality=60)
     began = time.monotonic()
     assert (await upload(http, USERS["user1"], honest)).status_code == 201
@@ -106,7 +106,7 @@ async def test_hostile_pictures_of_one_user_do_not_hold_up_another(
         answers = await asyncio.gather(*attack)
         codes = Counter(each.status_code for each in answers)
         refused = next(each for each in answers if each.status_code == 400)
-        figure(f"{name}: an honest picture took {alone:.2f} s alone, {waited:.2f} s beside 20 hostile ones; {codes}")
+        figure(f"{name}: an honest image took {alone:.2f} s alone, {waited:.2f} s beside 20 hostile ones; {codes}")
         assert set(codes) <= {400, 429}
         assert refused.json()["errors"][1].startswith("thumbnail: ")
 
@@ -114,7 +114,7 @@ async def test_hostile_pictures_of_one_user_do_not_hold_up_another(
 async def test_a_killed_forkserver_comes_back_for_all_workers(
     service: LiveService, http: httpx2.AsyncClient, figure: Callable[[str], None]
 ) -> None:
-    """One pool for all of them must not be what ends the pictures of all of them."""
+    """One pool for all of them must not be what ends the images of all of them."""
     first, workers = service.forkserver_pid(), set(service.worker_pids())
     os.kill(first, signal.SIGKILL)
     began = time.monotonic()
@@ -122,7 +122,7 @@ async def test_a_killed_forkserver_comes_back_for_all_workers(
     assert codes == [201] * 8
     assert service.forkserver_pid() != first
     assert set(service.worker_pids()) == workers
-    figure(f"8 of 8 pictures answered, the first after {time.monotonic() - began:.1f} s; no worker was started again")
+    figure(f"8 of 8 images answered, the first after {time.monotonic() - began:.1f} s; no worker was started again")
 
 
 def test_a_killed_forkserver_comes_back_for_a_single_process(

@@ -14,8 +14,8 @@ from urllib.error import HTTPError
 import pytest
 
 from tests.promises.calls import started, until
+from tests.support.environment import LiveService, environment_for, free_port
 from tests.support.proxy import FaultProxy
-from tests.support.world import LiveService, environment_for, free_port
 
 
 def probe(url: str, host: str | None = None) -> tuple[int, Any]:

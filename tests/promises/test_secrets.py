@@ -13,8 +13,7 @@ from livestream.v1.live_stream_pb2 import ROLE_AUDIENCE, ROLE_GUEST, ROLE_HOST
 from livestream.v1.live_stream_service_pb2 import GetStreamRequest
 from livestream_server.settings import MediaSettings
 from tests.promises.calls import Line, lines, register, started
-from tests.support.pictures import jpeg
-from tests.support.world import (
+from tests.support.environment import (
     CERTIFICATE,
     JWT_SECRET,
     LiveService,
@@ -24,6 +23,7 @@ from tests.support.world import (
     settings_for,
     token,
 )
+from tests.support.sample_images import jpeg
 
 PASSWORD = "canary-of-the-database"
 S3_KEY = "canary-of-the-bucket"
@@ -110,7 +110,7 @@ async def _grpc_answers(line: Line) -> Any:
         line.join("john", "f" * 24),
         line.join("john", "no id"),
         line.create(creator, title=""),
-        line.create(creator, thumbnail=b"no picture"),
+        line.create(creator, thumbnail=b"no image"),
         line.streams.GetStream(unknown, timeout=5),
         line.streams.GetStream(unknown, metadata=(("authorization", "Bearer a.b.c"),), timeout=5),
         line.streams.GetStream(unknown, metadata=metadata("john"), timeout=5),

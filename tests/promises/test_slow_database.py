@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.promises.calls import TRANSIENT, code_of, lines, metric, register, started, until
+from tests.promises.calls import TRANSIENT, lines, metric, register, started, to_status_code, until
+from tests.support.environment import LiveService, environment_for, free_port
 from tests.support.proxy import FaultProxy
-from tests.support.world import LiveService, environment_for, free_port
 
 pytestmark = pytest.mark.faults
 
@@ -34,7 +34,7 @@ async def test_no_call_outlives_its_deadline(
             proxy.latency = 1.0
         elif fault == "swallows everything":
             proxy.blackhole()
-        waiting = asyncio.gather(*(code_of(each) for each in calls))
+        waiting = asyncio.gather(*(to_status_code(each) for each in calls))
         if fault == "resets connections":
             await asyncio.sleep(0.02)
             for _ in range(3):
@@ -45,7 +45,7 @@ async def test_no_call_outlives_its_deadline(
             assert set(codes) <= set(TRANSIENT)
         proxy.heal()
         await until(opened[0].serving)
-        again = Counter(await asyncio.gather(*(code_of(each.create("mehmet")) for each in opened)))
+        again = Counter(await asyncio.gather(*(to_status_code(each.create("mehmet")) for each in opened)))
         held = await asyncio.to_thread(metric, address, "livestream_calls_in_flight")
     assert codes.total() == CALLS
     assert {each.name for each in codes} <= {"UNAVAILABLE", "DEADLINE_EXCEEDED", "OK"}

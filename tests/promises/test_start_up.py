@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import Authority
-from tests.support.world import environment_for
+from tests.support.environment import environment_for
 
 CANARY = "canary-that-nobody-may-see"
 LOGIN = f"mongodb://user:{CANARY}@"
@@ -72,7 +72,7 @@ CASES = {
     ),
     "an engine that is none": Case({"LIVESTREAM_ENGINE": CANARY}, "LIVESTREAM_ENGINE"),
     "a busy port on the native engine": Case({"LIVESTREAM_ENGINE": "native"}, "{busy}", arguments=("--grpc", "{busy}")),
-    "pictures that cannot be written": Case({"MEDIA_DIRECTORY": f"/dev/null/{CANARY}"}, "MEDIA_DIRECTORY"),
+    "images that cannot be written": Case({"MEDIA_DIRECTORY": f"/dev/null/{CANARY}"}, "MEDIA_DIRECTORY"),
     "a limit of nothing": Case({"LIVESTREAM_MAX_IN_FLIGHT": "0"}, "LIVESTREAM_MAX_IN_FLIGHT"),
     "a number that is none": Case({"LIVESTREAM_DRAIN_SECONDS": CANARY}, "LIVESTREAM_DRAIN_SECONDS"),
     "a proxy that is no address": Case(

@@ -8,7 +8,7 @@ import pytest
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from livestream_server.app import open_service
-from tests.support.world import settings_for
+from tests.support.environment import settings_for
 
 
 class AtPing(CommandListener):

@@ -1,4 +1,4 @@
-"""A uid is never shared in a channel, and a person keeps theirs."""
+"""A uid is never shared in a channel, and a user keeps theirs."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -9,10 +9,10 @@ import pytest
 from pymongo.database import Database
 
 from tests.promises.calls import connections, lines, register
-from tests.support.world import LiveService, environment_for, running
+from tests.support.environment import LiveService, environment_for, running
 
 MAX_UID = 2**31 - 1
-PEOPLE = 500
+USERS = 500
 
 
 @pytest.fixture(scope="module")
@@ -20,23 +20,23 @@ def two_workers(mongo_uri: str, database_name: str, media: Path, engine: str) ->
     # All at once is more than one process takes, and not what is shown here.
     environment = {
         **environment_for(mongo_uri, database_name, media, engine),
-        "LIVESTREAM_MAX_IN_FLIGHT": str(4 * PEOPLE),
+        "LIVESTREAM_MAX_IN_FLIGHT": str(4 * USERS),
     }
     with running(LiveService(environment, workers=2)) as service:
         yield service
 
 
-async def test_five_hundred_people_get_five_hundred_uids(
+async def test_five_hundred_users_get_five_hundred_uids(
     two_workers: LiveService, database: Database[dict[str, Any]], figure: Callable[[str], None]
 ) -> None:
-    """Two people with one uid would throw each other out; a new uid at a re-join would show one person twice."""
+    """Two users with one uid would throw each other out; a new uid at a re-join would show one user twice."""
     async with lines(two_workers.grpc_target, 16) as opened:
-        people = await register(opened[0], PEOPLE)
+        users = await register(opened[0], USERS)
         stream = await opened[0].live("ayse")
 
         async def uids() -> list[tuple[str, int]]:
             """Everyone joins twice, all at once, over all connections."""
-            calls = [opened[i % 16].join(each, stream.id, seconds=30) for i, each in enumerate(people * 2)]
+            calls = [opened[i % 16].join(each, stream.id, seconds=30) for i, each in enumerate(users * 2)]
             answers = await asyncio.gather(*calls)
             return [(each.rtm.user_id, each.agora.uid) for each in answers]
 
@@ -49,15 +49,15 @@ async def test_five_hundred_people_get_five_hundred_uids(
         after = await uids()
 
     uid_of = dict(first)
-    assert len(first) == 2 * PEOPLE
+    assert len(first) == 2 * USERS
     assert set(first) == set(again) == set(after) == set(uid_of.items())
-    assert len(set(uid_of.values())) == PEOPLE
+    assert len(set(uid_of.values())) == USERS
     assert all(1 <= each <= MAX_UID for each in uid_of.values())
-    assert database["seats"].count_documents({}) == PEOPLE
+    assert database["participants"].count_documents({}) == USERS
     assert len(spread) == 2
     assert all(spread.values()), "a worker had no connection, so nothing was raced"
     figure(
-        f"{len(first)} concurrent joins of {PEOPLE} people through {len(spread)} workers "
+        f"{len(first)} concurrent joins of {USERS} users through {len(spread)} workers "
         f"({'+'.join(map(str, spread.values()))} connections): {len(set(uid_of.values()))} uids, "
         f"{len(set(again) ^ set(first))} changed at a re-join, {len(set(after) ^ set(first))} after a restart"
     )

@@ -15,11 +15,11 @@ from pydantic import SecretStr
 from livestream.v1.watch_service_pb2 import WatchStreamRequest, WatchStreamResponse
 from livestream_server.mongo import client as mongo
 from livestream_server.settings import MongoSettings
-from livestream_server.streams.model import EndReason
 from livestream_server.streams.store import Streams
+from livestream_server.vocabulary import EndReason
 from tests.promises.calls import TRANSIENT, Line, connections, lines, until
 from tests.streams.test_life import LIMITS
-from tests.support.world import IDS, LiveService, environment_for, metadata, running
+from tests.support.environment import IDS, LiveService, environment_for, metadata, running
 
 pytestmark = pytest.mark.faults
 
@@ -83,11 +83,11 @@ async def test_five_hundred_watchers_see_the_same_thousand_changes(
     two_workers: LiveService, streams: Streams, figure: Callable[[str], None]
 ) -> None:
     """A viewer's app that missed a change, or counted one twice, would show another stream than the one that runs."""
-    people = list(IDS)
+    users = list(IDS)
     async with lines(two_workers.grpc_target, CONNECTIONS) as opened:
         live = await opened[0].live("ayse")
         begin = (await streams.get_with_changes(live.id))[1]["revision"]
-        watchers = [Watcher(opened[i % CONNECTIONS], people[i % len(people)], live.id, begin) for i in range(WATCHERS)]
+        watchers = [Watcher(opened[i % CONNECTIONS], users[i % len(users)], live.id, begin) for i in range(WATCHERS)]
         async with asyncio.TaskGroup() as group:
             for each in watchers:
                 group.create_task(each.watch())

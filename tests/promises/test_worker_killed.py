@@ -13,7 +13,7 @@ import pytest
 from pymongo.database import Database
 
 from tests.promises.calls import Load, lines, register, until
-from tests.support.world import LiveService, environment_for, running
+from tests.support.environment import LiveService, environment_for, running
 
 pytestmark = pytest.mark.faults
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.support.world import LiveService
+from tests.support.environment import LiveService
 
 
 @pytest.fixture(scope="module")

@@ -27,38 +27,38 @@ from livestream_server.mongo import client as mongo
 from livestream_server.reminders.model import Reminder
 from livestream_server.reminders.store import Batch, Reminders
 from livestream_server.settings import MongoSettings
-from livestream_server.streams.deadlines import Limits
+from livestream_server.streams.expiry import Limits
 from livestream_server.streams.store import Streams
-from livestream_server.transport.values import timestamp, utc_now
+from livestream_server.transport.values import to_timestamp, utc_now
+from tests.support.environment import IDS, ServiceEnvironment, metadata, open_environment, put_user, settings_for
 from tests.support.failures import failure
-from tests.support.world import IDS, World, metadata, open_world, put_person, settings_for
 
-NOTIFIER = metadata("ayse", "reminders:read")
+NOTIFIER = metadata("ayse", "reminders:claim")
 HOUR = timedelta(hours=1)
 LIMITS = Limits(scheduled=HOUR, preparing=24 * HOUR, active=12 * HOUR, host_gone=HOUR, host_silent=2 * HOUR)
 
 
-async def person(world: World) -> str:
+async def new_user(env: ServiceEnvironment) -> str:
     user_id = secrets.token_hex(12)
-    await put_person(world.people, user_id, f"person-{user_id}")
+    await put_user(env.users, user_id, f"user-{user_id}")
     return user_id
 
 
 @pytest.fixture
-async def creator(world: World) -> str:
-    return await person(world)
+async def creator(env: ServiceEnvironment) -> str:
+    return await new_user(env)
 
 
 @pytest.fixture
-async def crowd(world: World) -> list[str]:
-    return list(await asyncio.gather(*(person(world) for _ in range(40))))
+async def crowd(env: ServiceEnvironment) -> list[str]:
+    return list(await asyncio.gather(*(new_user(env) for _ in range(40))))
 
 
 @pytest.fixture
-async def stub(world: World) -> AsyncIterator[ReminderServiceStub]:
+async def stub(env: ServiceEnvironment) -> AsyncIterator[ReminderServiceStub]:
     """The clock of the test is its own."""
-    yield ReminderServiceStub(world.channel)
-    world.clock.now = None
+    yield ReminderServiceStub(env.channel)
+    env.clock.now = None
 
 
 @pytest.fixture
@@ -68,29 +68,29 @@ async def database(mongo_uri: str, database_name: str) -> AsyncIterator[mongo.Da
         yield mongo.database(client, settings)
 
 
-async def announced(world: World, creator: str, start: datetime | None = None) -> str:
-    request = streams_rpc.CreateStreamRequest(title="t", planned_start_date=timestamp(start))
-    return (await world.streams.CreateStream(request, metadata=metadata(creator))).live_stream.id
+async def announced(env: ServiceEnvironment, creator: str, start: datetime | None = None) -> str:
+    request = streams_rpc.CreateStreamRequest(title="t", planned_start_date=to_timestamp(start))
+    return (await env.streams.CreateStream(request, metadata=metadata(creator))).live_stream.id
 
 
-async def start(world: World, creator: str, stream_id: str) -> None:
+async def start(env: ServiceEnvironment, creator: str, stream_id: str) -> None:
     request = streams_rpc.JoinStreamRequest(live_stream_id=stream_id, role=ROLE_HOST)
-    await world.streams.JoinStream(request, metadata=metadata(creator))
+    await env.streams.JoinStream(request, metadata=metadata(creator))
 
 
-async def cancel(world: World, creator: str, stream_id: str) -> None:
+async def cancel(env: ServiceEnvironment, creator: str, stream_id: str) -> None:
     request = streams_rpc.CancelStreamRequest(live_stream_id=stream_id)
-    await world.streams.CancelStream(request, metadata=metadata(creator))
+    await env.streams.CancelStream(request, metadata=metadata(creator))
 
 
-async def delete(world: World, creator: str, stream_id: str) -> None:
+async def delete(env: ServiceEnvironment, creator: str, stream_id: str) -> None:
     request = streams_rpc.DeleteStreamRequest(live_stream_id=stream_id)
-    await world.streams.DeleteStream(request, metadata=metadata(creator))
+    await env.streams.DeleteStream(request, metadata=metadata(creator))
 
 
-async def end(world: World, creator: str, stream_id: str) -> None:
+async def end(env: ServiceEnvironment, creator: str, stream_id: str) -> None:
     request = streams_rpc.EndStreamRequest(live_stream_id=stream_id)
-    await world.streams.EndStream(request, metadata=metadata(creator))
+    await env.streams.EndStream(request, metadata=metadata(creator))
 
 
 async def remind(stub: ReminderServiceStub, who: str, stream_id: str, minute: int | None = None) -> rpc.Reminder:
@@ -98,9 +98,9 @@ async def remind(stub: ReminderServiceStub, who: str, stream_id: str, minute: in
     return (await stub.SetReminder(request, metadata=metadata(who))).reminder
 
 
-async def take(stub: ReminderServiceStub, key: str = "", limit: int | None = None) -> rpc.DueRemindersResponse:
-    request = rpc.DueRemindersRequest(request_id=key, limit=limit)
-    return await stub.DueReminders(request, metadata=NOTIFIER)
+async def take(stub: ReminderServiceStub, key: str = "", limit: int | None = None) -> rpc.ClaimDueRemindersResponse:
+    request = rpc.ClaimDueRemindersRequest(request_id=key, limit=limit)
+    return await stub.ClaimDueReminders(request, metadata=NOTIFIER)
 
 
 async def taken_all(stub: ReminderServiceStub, limit: int | None = None) -> list[rpc.DueReminder]:
@@ -117,63 +117,69 @@ def of(stream_id: str, reminders: Iterable[rpc.DueReminder]) -> list[str]:
     return sorted(each.user_id for each in reminders if each.live_stream_id == stream_id)
 
 
-async def test_a_reminder_says_what_it_waits_for(world: World, stub: ReminderServiceStub, creator: str) -> None:
-    """Without minutes, or with 0, it is the real start; the last wish of a person is the one that counts."""
+async def test_a_reminder_says_what_it_waits_for(
+    env: ServiceEnvironment, stub: ReminderServiceStub, creator: str
+) -> None:
+    """Without minutes, or with 0, it is the real start; the last wish of a user is the one that counts."""
     planned = utc_now() + 5 * HOUR
-    stream_id = await announced(world, creator, planned)
+    stream_id = await announced(env, creator, planned)
     before = await remind(stub, "john", stream_id, 15)
     assert before == rpc.Reminder(
         stream_id=stream_id,
         minute=15,
         mode=REMINDER_MODE_BEFORE_START,
-        scheduled_for=timestamp(planned - timedelta(minutes=15)),
+        scheduled_for=to_timestamp(planned - timedelta(minutes=15)),
         status=REMINDER_STATUS_ARMED,
     )
     for minute in (None, 0):
         assert await remind(stub, "john", stream_id, minute) == rpc.Reminder(
             stream_id=stream_id, mode=REMINDER_MODE_ON_START, status=REMINDER_STATUS_ARMED_ON_START
         )
-    world.clock.now = planned - timedelta(minutes=10)
+    env.clock.now = planned - timedelta(minutes=10)
     assert of(stream_id, await taken_all(stub)) == []
 
 
-async def test_a_reminder_is_due_at_its_minute_and_once(world: World, stub: ReminderServiceStub, creator: str) -> None:
+async def test_a_reminder_is_due_at_its_minute_and_once(
+    env: ServiceEnvironment, stub: ReminderServiceStub, creator: str
+) -> None:
     """Too early it is a nuisance, twice as well, and never it is useless."""
     planned = utc_now() + 5 * HOUR
-    stream_id = await announced(world, creator, planned)
+    stream_id = await announced(env, creator, planned)
     await remind(stub, "john", stream_id, 15)
-    world.clock.now = planned - timedelta(minutes=15, milliseconds=2)
+    env.clock.now = planned - timedelta(minutes=15, milliseconds=2)
     assert of(stream_id, await taken_all(stub)) == []
-    world.clock.now = planned - timedelta(minutes=15)
+    env.clock.now = planned - timedelta(minutes=15)
     (due,) = [each for each in await taken_all(stub) if each.live_stream_id == stream_id]
     assert (due.user_id, due.minute, due.mode, due.started) == (IDS["john"], 15, REMINDER_MODE_BEFORE_START, False)
-    assert due.scheduled_for == timestamp(planned - timedelta(minutes=15))
+    assert due.scheduled_for == to_timestamp(planned - timedelta(minutes=15))
     assert of(stream_id, await taken_all(stub)) == []
-    await start(world, creator, stream_id)
+    await start(env, creator, stream_id)
     assert of(stream_id, await taken_all(stub)) == []
 
 
-async def test_after_one_call_a_person_may_ask_for_another(
-    world: World, stub: ReminderServiceStub, creator: str
+async def test_after_one_call_a_user_may_ask_for_another(
+    env: ServiceEnvironment, stub: ReminderServiceStub, creator: str
 ) -> None:
     """A week before to keep the evening free, and then the start itself."""
     planned = utc_now() + timedelta(days=8)
-    stream_id = await announced(world, creator, planned)
+    stream_id = await announced(env, creator, planned)
     await remind(stub, "john", stream_id, 10_080)
-    world.clock.now = planned - timedelta(days=6)
+    env.clock.now = planned - timedelta(days=6)
     assert of(stream_id, await taken_all(stub)) == [IDS["john"]]
     await remind(stub, "john", stream_id)
-    await start(world, creator, stream_id)
+    await start(env, creator, stream_id)
     assert of(stream_id, await taken_all(stub)) == [IDS["john"]]
 
 
-async def test_a_start_makes_every_reminder_due(world: World, stub: ReminderServiceStub, creator: str) -> None:
+async def test_a_start_makes_every_reminder_due(
+    env: ServiceEnvironment, stub: ReminderServiceStub, creator: str
+) -> None:
     """A stream that starts early must not be announced as one to come; nothing but the start itself was written."""
-    stream_id = await announced(world, creator, utc_now() + 5 * HOUR)
+    stream_id = await announced(env, creator, utc_now() + 5 * HOUR)
     await remind(stub, "john", stream_id)
     await remind(stub, "jane", stream_id, 15)
     assert of(stream_id, await taken_all(stub)) == []
-    await start(world, creator, stream_id)
+    await start(env, creator, stream_id)
     due = [each for each in await taken_all(stub) if each.live_stream_id == stream_id]
     assert of(stream_id, due) == sorted([IDS["john"], IDS["jane"]])
     assert all(each.started for each in due)
@@ -181,33 +187,33 @@ async def test_a_start_makes_every_reminder_due(world: World, stub: ReminderServ
 
 
 async def test_a_stream_that_is_off_calls_nobody(
-    world: World, stub: ReminderServiceStub, creator: str, database: mongo.Database
+    env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, database: mongo.Database
 ) -> None:
     """Cancelled, deleted, expired, or over before anyone could be told: the way there would be for nothing."""
     planned = utc_now() + 5 * HOUR
-    cancelled, deleted, expired, over = [await announced(world, creator, planned) for _ in range(4)]
+    cancelled, deleted, expired, over = [await announced(env, creator, planned) for _ in range(4)]
     for each in (cancelled, deleted, expired, over):
         await remind(stub, "john", each, 15)
         await remind(stub, "jane", each)
-    await cancel(world, creator, cancelled)
-    await delete(world, creator, deleted)
-    await start(world, creator, over)
-    await end(world, creator, over)
+    await cancel(env, creator, cancelled)
+    await delete(env, creator, deleted)
+    await start(env, creator, over)
+    await end(env, creator, over)
     streams = Streams(database, LIMITS)
     late = planned + 2 * HOUR
-    assert await streams.expire_if_due(await streams.get(expired), late)
-    world.clock.now = late
+    assert await streams.expire_if_still_due(await streams.get(expired), late)
+    env.clock.now = late
     gone = {cancelled, deleted, expired, over}
     assert [each for each in await taken_all(stub) if each.live_stream_id in gone] == []
 
 
 @pytest.mark.parametrize("change", [start, cancel], ids=["started", "cancelled"])
 async def test_only_a_start_to_come_can_be_waited_for(
-    world: World, stub: ReminderServiceStub, creator: str, change: Any
+    env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, change: Any
 ) -> None:
     """The refusal names the state, and those in which the call works."""
-    stream_id = await announced(world, creator)
-    await change(world, creator, stream_id)
+    stream_id = await announced(env, creator)
+    await change(env, creator, stream_id)
     refused = await failure(remind(stub, "john", stream_id))
     assert (refused.code, refused.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "STREAM_NOT_REMINDABLE")
     assert refused.metadata["status"] in ("active", "cancelled_by_host")
@@ -215,11 +221,11 @@ async def test_only_a_start_to_come_can_be_waited_for(
 
 
 async def test_minutes_need_a_planned_start_that_is_far_enough(
-    world: World, stub: ReminderServiceStub, creator: str
+    env: ServiceEnvironment, stub: ReminderServiceStub, creator: str
 ) -> None:
     """A reminder that can never come must not be promised."""
-    unplanned = await announced(world, creator)
-    soon = await announced(world, creator, utc_now() + HOUR)
+    unplanned = await announced(env, creator)
+    soon = await announced(env, creator, utc_now() + HOUR)
     refused = await failure(remind(stub, "john", unplanned, 15))
     assert (refused.code, refused.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "NO_PLANNED_START")
     refused = await failure(remind(stub, "john", soon, 60))
@@ -230,25 +236,25 @@ async def test_minutes_need_a_planned_start_that_is_far_enough(
 
 @pytest.mark.parametrize("minute", [-1, 10_081])
 async def test_minutes_out_of_range_are_refused(
-    world: World, stub: ReminderServiceStub, creator: str, minute: int
+    env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, minute: int
 ) -> None:
     """The field is named, so that the client can mark it."""
-    refused = await failure(remind(stub, "john", await announced(world, creator), minute))
+    refused = await failure(remind(stub, "john", await announced(env, creator), minute))
     assert refused.code == grpc.StatusCode.INVALID_ARGUMENT
     assert [each.field for each in refused.violations] == ["minute"]
 
 
-async def test_who_and_what_must_exist(world: World, stub: ReminderServiceStub, creator: str) -> None:
+async def test_who_and_what_must_exist(env: ServiceEnvironment, stub: ReminderServiceStub, creator: str) -> None:
     """Nobody could be told, or of nothing."""
     assert (await failure(remind(stub, "john", secrets.token_hex(12)))).reason == "STREAM_NOT_FOUND"
-    stream_id = await announced(world, creator)
+    stream_id = await announced(env, creator)
     assert (await failure(remind(stub, secrets.token_hex(12), stream_id))).reason == "REGISTRATION_INCOMPLETE"
 
 
 @pytest.mark.parametrize("scope", ["", "reminders", "streams:moderate"])
 async def test_only_the_notifier_takes_reminders(stub: ReminderServiceStub, scope: str) -> None:
     """Whoever takes them sees who wants to watch what, and nobody would be told."""
-    refused = await failure(stub.DueReminders(rpc.DueRemindersRequest(), metadata=metadata("john", scope)))
+    refused = await failure(stub.ClaimDueReminders(rpc.ClaimDueRemindersRequest(), metadata=metadata("john", scope)))
     assert (refused.code, refused.reason) == (grpc.StatusCode.PERMISSION_DENIED, "MISSING_SCOPE")
 
 
@@ -259,18 +265,18 @@ async def test_only_the_notifier_takes_reminders(stub: ReminderServiceStub, scop
 )
 async def test_a_batch_that_cannot_be_is_refused(stub: ReminderServiceStub, fields: dict[str, Any], field: str) -> None:
     """An unbounded batch would not fit into a message."""
-    refused = await failure(stub.DueReminders(rpc.DueRemindersRequest(**fields), metadata=NOTIFIER))
+    refused = await failure(stub.ClaimDueReminders(rpc.ClaimDueRemindersRequest(**fields), metadata=NOTIFIER))
     assert [each.field for each in refused.violations] == [field]
 
 
 async def test_a_long_queue_comes_in_batches(
-    world: World, stub: ReminderServiceStub, creator: str, crowd: list[str]
+    env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, crowd: list[str]
 ) -> None:
     """`more` tells the notifier not to wait for its next turn."""
     await taken_all(stub)
-    stream_id = await announced(world, creator)
+    stream_id = await announced(env, creator)
     await asyncio.gather(*(remind(stub, each, stream_id) for each in crowd))
-    await start(world, creator, stream_id)
+    await start(env, creator, stream_id)
     first = await take(stub, limit=15)
     assert (len(first.reminders), first.more) == (15, True)
     rest = await taken_all(stub, limit=15)
@@ -278,15 +284,15 @@ async def test_a_long_queue_comes_in_batches(
 
 
 async def test_racing_callers_never_get_the_same_reminder(
-    world: World, stub: ReminderServiceStub, creator: str, crowd: list[str]
+    env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, crowd: list[str]
 ) -> None:
-    """Two notifiers that tell a person twice are worse than one that is slow; together they miss nobody."""
+    """Two notifiers that tell a user twice are worse than one that is slow; together they miss nobody."""
     planned = utc_now() + 5 * HOUR
-    first, second = await announced(world, creator, planned), await announced(world, creator, planned)
+    first, second = await announced(env, creator, planned), await announced(env, creator, planned)
     await asyncio.gather(*(remind(stub, each, first) for each in crowd))
     await asyncio.gather(*(remind(stub, each, second, 15) for each in crowd))
-    await start(world, creator, first)
-    world.clock.now = planned
+    await start(env, creator, first)
+    env.clock.now = planned
     batches = await asyncio.gather(*(take(stub, secrets.token_hex(8), limit=25) for _ in range(8)))
     found = [due for each in batches for due in each.reminders] + await taken_all(stub)
     assert of(first, found) == sorted(crowd)
@@ -294,12 +300,12 @@ async def test_racing_callers_never_get_the_same_reminder(
 
 
 async def test_a_repeat_with_the_same_key_answers_with_the_same_batch(
-    world: World, stub: ReminderServiceStub, creator: str, crowd: list[str]
+    env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, crowd: list[str]
 ) -> None:
     """This is what makes exactly once possible: an answer that was lost is not lost."""
-    stream_id = await announced(world, creator)
+    stream_id = await announced(env, creator)
     await asyncio.gather(*(remind(stub, each, stream_id) for each in crowd))
-    await start(world, creator, stream_id)
+    await start(env, creator, stream_id)
     key = secrets.token_hex(8)
     answers = await asyncio.gather(*(take(stub, key, limit=30) for _ in range(6)))
     answers.append(await take(stub, key))
@@ -308,32 +314,34 @@ async def test_a_repeat_with_the_same_key_answers_with_the_same_batch(
     }
     found = [*answers[0].reminders, *await taken_all(stub)]
     assert of(stream_id, found) == sorted(crowd)
-    request = rpc.DueRemindersRequest(request_id=key)
-    stranger = await stub.DueReminders(request, metadata=metadata("jane", "reminders:read"))
+    request = rpc.ClaimDueRemindersRequest(request_id=key)
+    stranger = await stub.ClaimDueReminders(request, metadata=metadata("jane", "reminders:claim"))
     assert not stranger.reminders, "a key belongs to its caller"
 
 
-async def test_an_empty_answer_does_not_use_up_its_key(world: World, stub: ReminderServiceStub, creator: str) -> None:
+async def test_an_empty_answer_does_not_use_up_its_key(
+    env: ServiceEnvironment, stub: ReminderServiceStub, creator: str
+) -> None:
     """A caller that asks with one key until there is something gets it."""
     await taken_all(stub)
     key = secrets.token_hex(8)
-    assert await take(stub, key) == rpc.DueRemindersResponse()
-    stream_id = await announced(world, creator)
+    assert await take(stub, key) == rpc.ClaimDueRemindersResponse()
+    stream_id = await announced(env, creator)
     await remind(stub, "john", stream_id)
-    await start(world, creator, stream_id)
+    await start(env, creator, stream_id)
     assert of(stream_id, (await take(stub, key)).reminders) == [IDS["john"]]
 
 
 async def test_a_batch_that_was_cut_short_loses_nothing(
-    world: World, stub: ReminderServiceStub, creator: str, crowd: list[str], database: mongo.Database
+    env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, crowd: list[str], database: mongo.Database
 ) -> None:
     """A process may die after it chose a batch, or in the middle of taking it; others then take what is left."""
     planned = utc_now() + 5 * HOUR
-    stream_id = await announced(world, creator, planned)
+    stream_id = await announced(env, creator, planned)
     await asyncio.gather(*(remind(stub, each, stream_id, 15) for each in crowd))
-    world.clock.now = planned
+    env.clock.now = planned
     store, key = Reminders(database), secrets.token_hex(8)
-    picks = [each for each in await store.due(planned, 500) if each.reminder.stream_id == stream_id]
+    picks = [each for each in await store.find_due(planned, 500) if each.reminder.stream_id == stream_id]
     batch = await store.open(Batch(f"{IDS['ayse']}:{key}", picks, more=False), planned)
     await store.take(Batch(batch.id, picks[:10], more=False), planned)
 
@@ -348,34 +356,34 @@ async def test_a_batch_that_was_cut_short_loses_nothing(
 
 
 async def test_a_reminder_that_is_changed_while_it_is_taken_is_due_later(
-    world: World, stub: ReminderServiceStub, creator: str, database: mongo.Database
+    env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, database: mongo.Database
 ) -> None:
-    """The call that the person has just put off must not come, and the new one must."""
+    """The call that the user has just put off must not come, and the new one must."""
     planned = utc_now() + 5 * HOUR
-    stream_id = await announced(world, creator, planned)
+    stream_id = await announced(env, creator, planned)
     await remind(stub, "john", stream_id, 60)
     store, now = Reminders(database), planned - timedelta(minutes=50)
-    picks = [each for each in await store.due(now, 500) if each.reminder.stream_id == stream_id]
+    picks = [each for each in await store.find_due(now, 500) if each.reminder.stream_id == stream_id]
     assert len(picks) == 1
     await remind(stub, "john", stream_id, 15)
     assert await store.take(Batch("b", picks, more=False), now) == []
-    world.clock.now = now
+    env.clock.now = now
     assert of(stream_id, await taken_all(stub)) == []
-    world.clock.now = planned
+    env.clock.now = planned
     assert of(stream_id, await taken_all(stub)) == [IDS["john"]]
 
 
 async def test_whoever_was_promised_a_reminder_gets_it_however_close_the_start(
-    world: World, stub: ReminderServiceStub, creator: str, crowd: list[str]
+    env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, crowd: list[str]
 ) -> None:
     """Asking, starting and taking race; an answered wish is fulfilled exactly once, also one that was changed late."""
     for _ in range(5):
-        stream_id = await announced(world, creator, utc_now() + 5 * HOUR)
+        stream_id = await announced(env, creator, utc_now() + 5 * HOUR)
         early, late = crowd[:20], crowd[20:]
         await asyncio.gather(*(remind(stub, each, stream_id, 15) for each in early[:10]))
         outcomes, _, first = await asyncio.gather(
             asyncio.gather(*(remind(stub, each, stream_id) for each in [*early, *late]), return_exceptions=True),
-            start(world, creator, stream_id),
+            start(env, creator, stream_id),
             taken_all(stub),
         )
         promised = set(early[:10]) | {
@@ -383,34 +391,34 @@ async def test_whoever_was_promised_a_reminder_gets_it_however_close_the_start(
         }
         told = of(stream_id, [*first, *await taken_all(stub)])
         assert told == sorted(promised)
-        await end(world, creator, stream_id)
+        await end(env, creator, stream_id)
 
 
 async def test_lists_learn_in_one_read_which_reminders_are_to_come(
-    world: World, stub: ReminderServiceStub, creator: str, database: mongo.Database
+    env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, database: mongo.Database
 ) -> None:
-    """`isReminderActive` is true from the wish to the call, for this person alone."""
+    """`isReminderActive` is true from the wish to the call, for this user alone."""
     planned = utc_now() + 5 * HOUR
-    streams = [await announced(world, creator, planned) for _ in range(3)]
+    streams = [await announced(env, creator, planned) for _ in range(3)]
     await remind(stub, "john", streams[0])
     await remind(stub, "john", streams[1], 15)
     await remind(stub, "jane", streams[2])
     store = Reminders(database)
-    assert await store.active_for(IDS["john"], streams) == set(streams[:2])
-    world.clock.now = planned
+    assert await store.find_active_for(IDS["john"], streams) == set(streams[:2])
+    env.clock.now = planned
     assert of(streams[1], await taken_all(stub)) == [IDS["john"]]
-    assert await store.active_for(IDS["john"], streams) == {streams[0]}
-    assert await store.active_for(IDS["john"], []) == set()
+    assert await store.find_active_for(IDS["john"], streams) == {streams[0]}
+    assert await store.find_active_for(IDS["john"], []) == set()
 
 
 async def test_the_same_wish_again_does_not_bring_a_second_call(
-    world: World, stub: ReminderServiceStub, creator: str, database: mongo.Database
+    env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, database: mongo.Database
 ) -> None:
     """A repeat that arrives after the call went out changes nothing."""
-    stream_id = await announced(world, creator, utc_now() + 5 * HOUR)
+    stream_id = await announced(env, creator, utc_now() + 5 * HOUR)
     wish = await remind(stub, "john", stream_id, 15)
     due_at = wish.scheduled_for.ToDatetime(tzinfo=UTC)
-    world.clock.now = due_at
+    env.clock.now = due_at
     assert of(stream_id, await taken_all(stub)) == [IDS["john"]]
     await Reminders(database).arm(Reminder(IDS["john"], stream_id, 15, due_at), due_at)
     assert of(stream_id, await taken_all(stub)) == []
@@ -437,17 +445,17 @@ async def test_a_batch_costs_the_same_commands_whatever_its_length(
 ) -> None:
     """A read or a write per reminder would make the start of a popular stream slow."""
     counting = Counting()
-    async with open_world(settings_for(mongo_uri, database_name, media, engine=engine), [counting]) as world:
-        stub = ReminderServiceStub(world.channel)
+    async with open_environment(settings_for(mongo_uri, database_name, media, engine=engine), [counting]) as env:
+        stub = ReminderServiceStub(env.channel)
         await taken_all(stub)
-        for people in (crowd[:1], crowd):
-            creator = await person(world)
-            stream_id = await announced(world, creator)
-            for each in people:
+        for users in (crowd[:1], crowd):
+            creator = await new_user(env)
+            stream_id = await announced(env, creator)
+            for each in users:
                 await remind(stub, each, stream_id)
-            await start(world, creator, stream_id)
+            await start(env, creator, stream_id)
             counting.commands.clear()
-            assert of(stream_id, (await take(stub, secrets.token_hex(8))).reminders) == sorted(people)
+            assert of(stream_id, (await take(stub, secrets.token_hex(8))).reminders) == sorted(users)
             assert sorted(counting.commands) == [
                 "find reminder_batches",
                 "find reminders",
@@ -459,19 +467,19 @@ async def test_a_batch_costs_the_same_commands_whatever_its_length(
 
 
 async def test_a_late_wish_keeps_its_stream_from_being_forgotten(
-    world: World, stub: ReminderServiceStub, creator: str, database: mongo.Database
+    env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, database: mongo.Database
 ) -> None:
     """A taker that saw no reminder must not put out the mark of one that was written after it looked."""
-    stream_id, streams = await announced(world, creator), Streams(database, LIMITS)
+    stream_id, streams = await announced(env, creator), Streams(database, LIMITS)
     await remind(stub, "john", stream_id)
     (before,) = await database["streams"].distinct("reminders", {"_id": ObjectId(stream_id)})
     await remind(stub, "jane", stream_id)
-    await start(world, creator, stream_id)
-    seen = (await streams.with_reminders(500))[stream_id]
+    await start(env, creator, stream_id)
+    seen = (await streams.find_with_reminders(500))[stream_id]
     assert seen == str(before), "a crowd that asks before the start writes to the stream once"
-    await streams.expect_reminders(stream_id)
-    await streams.forget_reminders(stream_id, seen)
-    marks = await streams.with_reminders(500)
+    await streams.mark_has_reminders(stream_id)
+    await streams.unmark_reminders(stream_id, seen)
+    marks = await streams.find_with_reminders(500)
     assert marks.get(stream_id) not in (None, seen)
-    await streams.forget_reminders(stream_id, marks[stream_id])
-    assert stream_id not in await streams.with_reminders(500)
+    await streams.unmark_reminders(stream_id, marks[stream_id])
+    assert stream_id not in await streams.find_with_reminders(500)

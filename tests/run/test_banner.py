@@ -9,7 +9,7 @@ import pytest
 
 from livestream_run.dev.banner import banner, lines_to_paste
 from livestream_run.dev.directory import DevDirectory
-from livestream_run.dev.people import PEOPLE
+from livestream_run.dev.users import USERS
 
 HTTP, GRPC = "http://127.0.0.1:8080", "127.0.0.1:50051"
 
@@ -20,14 +20,14 @@ def in_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_it_names_addresses_people_and_lines() -> None:
+def test_it_names_addresses_users_and_lines() -> None:
     """The newcomer's first minute."""
     text = banner(HTTP, GRPC, DevDirectory())
     for wanted in (HTTP, f"{HTTP}/docs", GRPC, lines_to_paste(HTTP, GRPC, DevDirectory())):
         assert wanted in text
-    for person in PEOPLE:
-        assert person.username in text
-        assert person.id in text
+    for user in USERS:
+        assert user.username in text
+        assert user.id in text
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])

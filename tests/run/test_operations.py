@@ -17,7 +17,7 @@ import pytest
 from livestream_run import operations
 from livestream_run.addresses import Address
 from livestream_run.operations import MAX_CONNECTIONS, STALLED_SECONDS, Reports, readiness
-from tests.support.world import free_port
+from tests.support.environment import free_port
 
 GOOD = {"worker": 1, "ready": True, "database": "ok", "at": 100.0}
 

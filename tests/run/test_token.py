@@ -8,8 +8,8 @@ import pytest
 
 from livestream_run.dev.directory import DevDirectory
 from livestream_run.dev.errors import DevError
-from livestream_run.dev.people import PEOPLE, DemoPerson
 from livestream_run.dev.token import dev_token
+from livestream_run.dev.users import USERS, DemoUser
 
 
 @pytest.fixture(autouse=True)
@@ -28,19 +28,19 @@ def claims(token: str, secret: str) -> dict[str, Any]:
     return jwt.decode(token, secret, algorithms=["HS256"], issuer="livestream-dev", audience="livestream")
 
 
-@pytest.mark.parametrize("person", PEOPLE, ids=lambda each: each.username)
-def test_every_demo_person_gets_a_token_of_this_set_up(directory: DevDirectory, person: DemoPerson) -> None:
+@pytest.mark.parametrize("user", USERS, ids=lambda each: each.username)
+def test_every_demo_user_gets_a_token_of_this_set_up(directory: DevDirectory, user: DemoUser) -> None:
     """The printed lines begin with it."""
-    held = claims(dev_token(directory, person.username), directory.secrets().jwt_secret)
-    assert held["sub"] == person.id
+    held = claims(dev_token(directory, user.username), directory.secrets().jwt_secret)
+    assert held["sub"] == user.id
     assert held["exp"] > held["iat"]
     assert "scope" not in held
 
 
 def test_scopes_are_carried(directory: DevDirectory) -> None:
     """The internal RPCs can be tried as well."""
-    token = dev_token(directory, "ayse", "people:write access:write")
-    assert claims(token, directory.secrets().jwt_secret)["scope"] == "people:write access:write"
+    token = dev_token(directory, "ayse", "users:write access:write")
+    assert claims(token, directory.secrets().jwt_secret)["scope"] == "users:write access:write"
 
 
 def test_a_secret_of_the_environment_signs(directory: DevDirectory, monkeypatch: pytest.MonkeyPatch) -> None:

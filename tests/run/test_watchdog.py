@@ -15,7 +15,7 @@ import pytest
 
 from livestream_run import watchdog
 from livestream_run.watchdog import ABORT_SECONDS, LOOK_SECONDS, START_STALLS, Watchdog
-from tests.support.world import LiveService, environment_for, free_port, running
+from tests.support.environment import LiveService, environment_for, free_port, running
 
 PROGRAM = Path(__file__).with_name("stalling.py")
 STALL = 1.0

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.support.world import LiveService, environment_for, running
+from tests.support.environment import LiveService, environment_for, running
 
 
 def alive(pid: int) -> bool:

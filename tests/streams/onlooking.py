@@ -1,4 +1,4 @@
-"""The service in this process, for a machine that takes thousands of steps, and what people can see of it."""
+"""The service in this process, for a machine that takes thousands of steps, and what users can see of it."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -15,16 +15,16 @@ from livestream_server.app import open_service
 from livestream_server.mongo import client as mongo
 from livestream_server.mongo.lease import Lease
 from livestream_server.settings import Settings
-from livestream_server.streams.journal import numbered
+from livestream_server.streams.journal import number_changes
 from livestream_server.streams.store import Streams
 from livestream_server.streams.sweeper import Sweeper
-from tests.streams.rules import LIMITS, Model, Refusal
+from tests.streams.reference_model import LIMITS, Model, Refusal
 from tests.support.direct import Aborted, call
-from tests.support.world import IDS, metadata, person_request
+from tests.support.environment import IDS, metadata, user_request
 
-PEOPLE = ("ayse", "mehmet", "john")
-NAMES = {IDS[each]: each for each in PEOPLE}
-SCOPES = ("", "people:write", "access:write", "streams:moderate", "reminders:read")
+USERS = ("ayse", "mehmet", "john")
+NAMES = {IDS[each]: each for each in USERS}
+SCOPES = ("", "users:write", "access:write", "streams:moderate", "reminders:claim")
 FEEDS = (
     "ListStreamsLiveNow",
     "GetMyActiveStream",
@@ -51,9 +51,9 @@ class System:
         lease = Lease(self.database, "machine", timedelta(minutes=1))
         self._sweeper = Sweeper(streams, LIMITS, lease, lambda: self.now, every=timedelta(hours=1))
         self._handlers = self.runner.run(self._opened.__aenter__()).handlers
-        self._tokens = {(who, scope): metadata(who, scope) for who in PEOPLE for scope in SCOPES}
-        for name in PEOPLE:
-            self.call("PeopleService/PutPerson", "ayse", person_request(IDS[name], name), "people:write")
+        self._tokens = {(who, scope): metadata(who, scope) for who in USERS for scope in SCOPES}
+        for name in USERS:
+            self.call("UserService/PutUser", "ayse", user_request(IDS[name], name), "users:write")
 
     def call(self, method: str, who: str, request: Message, scope: str = "") -> Any:
         """The answer, or the refusal."""
@@ -83,7 +83,7 @@ class System:
         """Remove what an earlier run left behind: an active stream of it would be in the way."""
 
         async def clear() -> None:
-            for each in ("streams", "seats", "bans", "reminders", "reminder_batches", "access_grants"):
+            for each in ("streams", "participants", "bans", "reminders", "reminder_batches", "access_grants"):
                 await self.database[each].delete_many({})
 
         self.runner.run(clear())
@@ -112,7 +112,7 @@ def look_at_stream(system: System, stream_id: str, model: Model, who: str) -> No
         answer, told = both
         assert (answer.total_viewers, answer.total_watch_time_minutes, answer.peak_concurrent_viewers) == told
 
-    for whom in PEOPLE:
+    for whom in USERS:
         look_for_ban(system, stream_id, model, who, whom)
 
 
@@ -159,14 +159,14 @@ def look_at_list(system: System, models: Models, who: str, name: str) -> None:
 
 def look_around(system: System, models: Models) -> None:
     """Everything that anybody can see, and what watchers were told on the way there, is the model's."""
-    for who in PEOPLE:
+    for who in USERS:
         look_at_bans(system, models, who)
         for name in FEEDS:
             look_at_list(system, models, who, name)
     for stream_id, model in models.items():
         look_at_stream(system, stream_id, model, model.creator)
         document = system.stored(stream_id)
-        _, changes = numbered(document)
+        _, changes = number_changes(document)
         assert [each["status"] for _, each in changes if "status" in each] == model.history[1:]
         assert (document["status"], document["deleted_at"] is not None) == (model.status, model.deleted)
         assert document["end_reason"] == model.end_reason

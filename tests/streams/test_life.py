@@ -36,11 +36,11 @@ from livestream.v1.live_stream_service_pb2 import CreateStreamRequest, GetStream
 from livestream_server.mongo import client as mongo
 from livestream_server.mongo.lease import Lease
 from livestream_server.settings import MongoSettings
-from livestream_server.streams.deadlines import Limits
+from livestream_server.streams.expiry import Limits
 from livestream_server.streams.store import Streams
 from livestream_server.streams.sweeper import Sweeper
+from tests.support.environment import IDS, ServiceEnvironment, metadata, put_user, settings_for
 from tests.support.failures import failure
-from tests.support.world import IDS, World, metadata, put_person, settings_for
 
 LIMITS = Limits(
     scheduled=timedelta(hours=1),
@@ -52,9 +52,9 @@ LIMITS = Limits(
 
 
 @pytest.fixture
-async def creator(world: World) -> str:
+async def creator(env: ServiceEnvironment) -> str:
     user_id = secrets.token_hex(12)
-    await put_person(world.people, user_id, f"creator-{user_id[:6]}")
+    await put_user(env.users, user_id, f"creator-{user_id[:6]}")
     return user_id
 
 
@@ -72,71 +72,71 @@ async def lease(mongo_uri: str, database_name: str) -> AsyncIterator[Lease]:
         yield Lease(mongo.database(client, settings), "test", timedelta(seconds=30))
 
 
-async def create(world: World, creator: str, **fields: Any) -> LiveStream:
+async def create(env: ServiceEnvironment, creator: str, **fields: Any) -> LiveStream:
     request = CreateStreamRequest(
         title="t", guests=[IDS["mehmet"]], live_stream_type=LIVE_STREAM_TYPE_DUOSELF, **fields
     )
-    return (await world.streams.CreateStream(request, metadata=metadata(creator))).live_stream
+    return (await env.streams.CreateStream(request, metadata=metadata(creator))).live_stream
 
 
-async def join(world: World, who: str, stream_id: str, role: Role.ValueType) -> rpc.JoinStreamResponse:
+async def join(env: ServiceEnvironment, who: str, stream_id: str, role: Role.ValueType) -> rpc.JoinStreamResponse:
     request = JoinStreamRequest(live_stream_id=stream_id, role=role)
-    return await world.streams.JoinStream(request, metadata=metadata(who))
+    return await env.streams.JoinStream(request, metadata=metadata(who))
 
 
-async def live(world: World, creator: str, **fields: Any) -> LiveStream:
-    stream = await create(world, creator, **fields)
-    return (await join(world, creator, stream.id, ROLE_HOST)).live_stream
+async def live(env: ServiceEnvironment, creator: str, **fields: Any) -> LiveStream:
+    stream = await create(env, creator, **fields)
+    return (await join(env, creator, stream.id, ROLE_HOST)).live_stream
 
 
-async def get(world: World, who: str, stream_id: str) -> rpc.GetStreamResponse:
-    return await world.streams.GetStream(GetStreamRequest(live_stream_id=stream_id), metadata=metadata(who))
+async def get(env: ServiceEnvironment, who: str, stream_id: str) -> rpc.GetStreamResponse:
+    return await env.streams.GetStream(GetStreamRequest(live_stream_id=stream_id), metadata=metadata(who))
 
 
-async def end(world: World, who: str, stream_id: str, scope: str = "") -> LiveStream:
+async def end(env: ServiceEnvironment, who: str, stream_id: str, scope: str = "") -> LiveStream:
     request = rpc.EndStreamRequest(live_stream_id=stream_id)
-    return (await world.streams.EndStream(request, metadata=metadata(who, scope))).live_stream
+    return (await env.streams.EndStream(request, metadata=metadata(who, scope))).live_stream
 
 
-async def cancel(world: World, who: str, stream_id: str) -> LiveStream:
+async def cancel(env: ServiceEnvironment, who: str, stream_id: str) -> LiveStream:
     request = rpc.CancelStreamRequest(live_stream_id=stream_id)
-    return (await world.streams.CancelStream(request, metadata=metadata(who))).live_stream
+    return (await env.streams.CancelStream(request, metadata=metadata(who))).live_stream
 
 
-async def delete(world: World, who: str, stream_id: str) -> LiveStream:
+async def delete(env: ServiceEnvironment, who: str, stream_id: str) -> LiveStream:
     request = rpc.DeleteStreamRequest(live_stream_id=stream_id)
-    return (await world.streams.DeleteStream(request, metadata=metadata(who))).live_stream
+    return (await env.streams.DeleteStream(request, metadata=metadata(who))).live_stream
 
 
-async def renew(world: World, who: str, stream_id: str, role: Any = None) -> rpc.RenewTokensResponse:
+async def renew(env: ServiceEnvironment, who: str, stream_id: str, role: Any = None) -> rpc.RenewTokensResponse:
     request = rpc.RenewTokensRequest(live_stream_id=stream_id, role=role)
-    return await world.streams.RenewTokens(request, metadata=metadata(who))
+    return await env.streams.RenewTokens(request, metadata=metadata(who))
 
 
-async def test_the_creator_ends_the_stream(world: World, creator: str) -> None:
+async def test_the_creator_ends_the_stream(env: ServiceEnvironment, creator: str) -> None:
     """An end is for good; to ask again answers the same."""
-    stream = await live(world, creator)
-    ended = await end(world, creator, stream.id)
+    stream = await live(env, creator)
+    ended = await end(env, creator, stream.id)
     assert ended.status == LIVE_STREAM_STATUS_ENDED
     assert ended.HasField("ended_at")
-    assert await end(world, creator, stream.id) == ended
-    assert (await get(world, creator, stream.id)).end_reason == END_REASON_HOST
-    assert (await failure(join(world, creator, stream.id, ROLE_HOST))).reason == "STREAM_NOT_JOINABLE"
+    assert await end(env, creator, stream.id) == ended
+    assert (await get(env, creator, stream.id)).end_reason == END_REASON_HOST
+    assert (await failure(join(env, creator, stream.id, ROLE_HOST))).reason == "STREAM_NOT_JOINABLE"
 
 
-async def test_a_moderator_ends_anyones_stream(world: World, creator: str) -> None:
-    """The scope makes a moderator, not the person; anyone else is refused."""
-    stream = await live(world, creator)
+async def test_a_moderator_ends_anyones_stream(env: ServiceEnvironment, creator: str) -> None:
+    """The scope makes a moderator, not the user; anyone else is refused."""
+    stream = await live(env, creator)
     for who in ("mehmet", "john"):
-        assert (await failure(end(world, who, stream.id))).reason == "NOT_THE_CREATOR"
-    assert (await end(world, "jane", stream.id, "streams:moderate")).status == LIVE_STREAM_STATUS_ENDED
-    assert (await get(world, creator, stream.id)).end_reason == END_REASON_MODERATOR
+        assert (await failure(end(env, who, stream.id))).reason == "NOT_THE_CREATOR"
+    assert (await end(env, "jane", stream.id, "streams:moderate")).status == LIVE_STREAM_STATUS_ENDED
+    assert (await get(env, creator, stream.id)).end_reason == END_REASON_MODERATOR
 
 
-async def test_what_never_started_cannot_end(world: World, creator: str) -> None:
+async def test_what_never_started_cannot_end(env: ServiceEnvironment, creator: str) -> None:
     """The refusal names the state, and the one that allows it."""
-    stream = await create(world, creator)
-    refused = await failure(end(world, creator, stream.id))
+    stream = await create(env, creator)
+    refused = await failure(end(env, creator, stream.id))
     assert (refused.code, refused.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "STREAM_NOT_ENDABLE")
     assert (refused.metadata["status"], refused.metadata["allowed"]) == ("preparing", "active")
 
@@ -146,99 +146,99 @@ async def test_what_never_started_cannot_end(world: World, creator: str) -> None
     [(True, LIVE_STREAM_STATUS_CANCELLED_BY_HOST), (False, LIVE_STREAM_STATUS_CANCELLED_BY_GUEST)],
 )
 async def test_a_cancelled_stream_says_who_called_it_off(
-    world: World, creator: str, by_creator: bool, status: int
+    env: ServiceEnvironment, creator: str, by_creator: bool, status: int
 ) -> None:
-    """A repeat by the same person answers the same; the other one comes too late."""
-    stream = await create(world, creator)
+    """A repeat by the same user answers the same; the other one comes too late."""
+    stream = await create(env, creator)
     who, other = (creator, "mehmet") if by_creator else ("mehmet", creator)
-    cancelled = await cancel(world, who, stream.id)
+    cancelled = await cancel(env, who, stream.id)
     assert cancelled.status == status
-    assert await cancel(world, who, stream.id) == cancelled
-    refused = await failure(cancel(world, other, stream.id))
+    assert await cancel(env, who, stream.id) == cancelled
+    refused = await failure(cancel(env, other, stream.id))
     assert (refused.reason, refused.metadata["allowed"]) == ("STREAM_NOT_CANCELLABLE", "preparing, scheduled")
-    assert (await failure(join(world, creator, stream.id, ROLE_HOST))).reason == "STREAM_NOT_JOINABLE"
+    assert (await failure(join(env, creator, stream.id, ROLE_HOST))).reason == "STREAM_NOT_JOINABLE"
 
 
-async def test_only_broadcasters_cancel_and_only_before_the_start(world: World, creator: str) -> None:
+async def test_only_broadcasters_cancel_and_only_before_the_start(env: ServiceEnvironment, creator: str) -> None:
     """A viewer cannot call a stream off, and nobody can call off what is on."""
-    stream = await create(world, creator)
-    assert (await failure(cancel(world, "john", stream.id))).reason == "NOT_A_BROADCASTER"
-    await join(world, creator, stream.id, ROLE_HOST)
-    assert (await failure(cancel(world, creator, stream.id))).reason == "STREAM_NOT_CANCELLABLE"
+    stream = await create(env, creator)
+    assert (await failure(cancel(env, "john", stream.id))).reason == "NOT_A_BROADCASTER"
+    await join(env, creator, stream.id, ROLE_HOST)
+    assert (await failure(cancel(env, creator, stream.id))).reason == "STREAM_NOT_CANCELLABLE"
 
 
-async def test_a_deleted_stream_is_gone_for_everyone(world: World, creator: str) -> None:
+async def test_a_deleted_stream_is_gone_for_everyone(env: ServiceEnvironment, creator: str) -> None:
     """Soft for us, final for them: only the creator's own repeat still answers."""
-    stream = await create(world, creator)
-    assert (await failure(delete(world, "mehmet", stream.id))).reason == "NOT_THE_CREATOR"
-    deleted = await delete(world, creator, stream.id)
+    stream = await create(env, creator)
+    assert (await failure(delete(env, "mehmet", stream.id))).reason == "NOT_THE_CREATOR"
+    deleted = await delete(env, creator, stream.id)
     assert deleted.id == stream.id
-    assert await delete(world, creator, stream.id) == deleted
+    assert await delete(env, creator, stream.id) == deleted
     for refused in (
-        await failure(get(world, creator, stream.id)),
-        await failure(join(world, creator, stream.id, ROLE_HOST)),
-        await failure(end(world, creator, stream.id)),
-        await failure(cancel(world, creator, stream.id)),
-        await failure(renew(world, creator, stream.id)),
-        await failure(delete(world, "mehmet", stream.id)),
+        await failure(get(env, creator, stream.id)),
+        await failure(join(env, creator, stream.id, ROLE_HOST)),
+        await failure(end(env, creator, stream.id)),
+        await failure(cancel(env, creator, stream.id)),
+        await failure(renew(env, creator, stream.id)),
+        await failure(delete(env, "mehmet", stream.id)),
     ):
         assert (refused.code, refused.reason) == (grpc.StatusCode.NOT_FOUND, "STREAM_NOT_FOUND")
 
 
-async def test_an_active_stream_must_end_before_it_is_deleted(world: World, creator: str) -> None:
-    """People would sit in a channel that no longer exists."""
-    stream = await live(world, creator)
-    refused = await failure(delete(world, creator, stream.id))
+async def test_an_active_stream_must_end_before_it_is_deleted(env: ServiceEnvironment, creator: str) -> None:
+    """Users would sit in a channel that no longer exists."""
+    stream = await live(env, creator)
+    refused = await failure(delete(env, creator, stream.id))
     assert (refused.code, refused.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "STREAM_NOT_DELETABLE")
-    await end(world, creator, stream.id)
-    assert (await delete(world, creator, stream.id)).status == LIVE_STREAM_STATUS_ENDED
+    await end(env, creator, stream.id)
+    assert (await delete(env, creator, stream.id)).status == LIVE_STREAM_STATUS_ENDED
 
 
-async def test_an_ended_stream_makes_room_for_the_next(world: World, creator: str) -> None:
+async def test_an_ended_stream_makes_room_for_the_next(env: ServiceEnvironment, creator: str) -> None:
     """One active stream at a time, not one for ever."""
-    first = await live(world, creator)
-    await end(world, creator, first.id)
-    assert (await live(world, creator)).status == LIVE_STREAM_STATUS_ACTIVE
+    first = await live(env, creator)
+    await end(env, creator, first.id)
+    assert (await live(env, creator)).status == LIVE_STREAM_STATUS_ACTIVE
 
 
 @pytest.mark.parametrize(("who", "role"), [("", ROLE_HOST), ("mehmet", ROLE_GUEST), ("john", ROLE_AUDIENCE)])
-async def test_renewed_tokens_are_for_the_same_chair(
-    world: World, creator: str, who: str, role: Role.ValueType
+async def test_renewed_tokens_are_for_the_same_participant(
+    env: ServiceEnvironment, creator: str, who: str, role: Role.ValueType
 ) -> None:
-    """A new uid would look like a new person in the channel."""
-    stream = await live(world, creator)
-    joined = await join(world, who or creator, stream.id, role)
-    renewed = await renew(world, who or creator, stream.id)
+    """A new uid would look like a new user in the channel."""
+    stream = await live(env, creator)
+    joined = await join(env, who or creator, stream.id, role)
+    renewed = await renew(env, who or creator, stream.id)
     assert (renewed.agora.uid, renewed.agora.role) == (joined.agora.uid, role)
     assert renewed.agora.channel_name == stream.channel_name
     assert renewed.agora.token != joined.agora.token
     assert renewed.rtm.user_id == joined.rtm.user_id
 
 
-async def test_a_creator_who_also_watches_renews_either_chair(world: World, creator: str) -> None:
-    """The role tells the chairs apart."""
-    stream = await live(world, creator)
-    host = await join(world, creator, stream.id, ROLE_HOST)
-    viewer = await join(world, creator, stream.id, ROLE_AUDIENCE)
-    assert (await renew(world, creator, stream.id)).agora.uid == host.agora.uid
-    assert (await renew(world, creator, stream.id, ROLE_AUDIENCE)).agora.uid == viewer.agora.uid
+async def test_a_creator_who_also_watches_renews_either_participant(env: ServiceEnvironment, creator: str) -> None:
+    """The role tells the two apart."""
+    stream = await live(env, creator)
+    host = await join(env, creator, stream.id, ROLE_HOST)
+    viewer = await join(env, creator, stream.id, ROLE_AUDIENCE)
+    assert (await renew(env, creator, stream.id)).agora.uid == host.agora.uid
+    assert (await renew(env, creator, stream.id, ROLE_AUDIENCE)).agora.uid == viewer.agora.uid
 
 
 @pytest.mark.parametrize("who", ["john", "mehmet"])
-async def test_without_a_chair_there_is_nothing_to_renew(world: World, creator: str, who: str) -> None:
+async def test_without_a_participant_there_is_nothing_to_renew(env: ServiceEnvironment, creator: str, who: str) -> None:
     """A renewal must not be a way in that leaves no trace of a join."""
-    stream = await live(world, creator)
-    refused = await failure(renew(world, who, stream.id))
+    stream = await live(env, creator)
+    refused = await failure(renew(env, who, stream.id))
     assert (refused.code, refused.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "NOT_JOINED")
 
 
-async def test_a_renewal_asks_for_the_same_admission_as_a_join(world: World, creator: str) -> None:
+async def test_a_renewal_asks_for_the_same_admission_as_a_join(env: ServiceEnvironment, creator: str) -> None:
     """A renewal that skips a check is a hole in it."""
-    stream = await live(world, creator, price=Decimal(value="1"))
-    assert (await failure(renew(world, "john", stream.id))).reason == "PAYMENT_REQUIRED"
-    assert (await failure(renew(world, "john", stream.id, ROLE_HOST))).reason == "NOT_THE_CREATOR"
-    await end(world, creator, stream.id)
-    assert (await failure(renew(world, creator, stream.id))).reason == "STREAM_NOT_JOINABLE"
+    stream = await live(env, creator, price=Decimal(value="1"))
+    assert (await failure(renew(env, "john", stream.id))).reason == "PAYMENT_REQUIRED"
+    assert (await failure(renew(env, "john", stream.id, ROLE_HOST))).reason == "NOT_THE_CREATOR"
+    await end(env, creator, stream.id)
+    assert (await failure(renew(env, creator, stream.id))).reason == "STREAM_NOT_JOINABLE"
 
 
 STATES_OF_RACERS = (
@@ -248,98 +248,106 @@ STATES_OF_RACERS = (
 )
 
 
-async def test_racing_transitions_have_one_winner(world: World, creator: str) -> None:
+async def test_racing_transitions_have_one_winner(env: ServiceEnvironment, creator: str) -> None:
     """Start, cancel by host and cancel by guest at once: one state, and only its winner succeeds."""
     for _ in range(15):
-        stream = await create(world, creator)
+        stream = await create(env, creator)
         outcomes = await asyncio.gather(
-            join(world, creator, stream.id, ROLE_HOST),
-            cancel(world, creator, stream.id),
-            cancel(world, "mehmet", stream.id),
+            join(env, creator, stream.id, ROLE_HOST),
+            cancel(env, creator, stream.id),
+            cancel(env, "mehmet", stream.id),
             return_exceptions=True,
         )
-        final = (await get(world, creator, stream.id)).live_stream
+        final = (await get(env, creator, stream.id)).live_stream
         (winner,) = [place for place, each in enumerate(outcomes) if not isinstance(each, BaseException)]
         assert final.status == STATES_OF_RACERS[winner]
         assert final.HasField("started_at") is (final.status == LIVE_STREAM_STATUS_ACTIVE)
         if final.status == LIVE_STREAM_STATUS_ACTIVE:
-            await end(world, creator, stream.id)
+            await end(env, creator, stream.id)
 
 
 async def swept(streams: Streams, lease: Lease, at: datetime) -> int:
     return await Sweeper(streams, LIMITS, lease, lambda: at, every=timedelta(seconds=1)).sweep()
 
 
-async def test_a_stream_that_nobody_starts_expires(world: World, creator: str, streams: Streams, lease: Lease) -> None:
+async def test_a_stream_that_nobody_starts_expires(
+    env: ServiceEnvironment, creator: str, streams: Streams, lease: Lease
+) -> None:
     """Announcements do not pile up."""
-    preparing = await create(world, creator)
+    preparing = await create(env, creator)
     start = Timestamp()
     start.FromDatetime(datetime.now(UTC) + timedelta(hours=2))
-    scheduled = await create(world, creator, planned_start_date=start)
+    scheduled = await create(env, creator, planned_start_date=start)
     now = datetime.now(UTC)
     await swept(streams, lease, now + timedelta(hours=2, minutes=59))
     assert (await streams.get(scheduled.id)).status == "scheduled"
     await swept(streams, lease, now + timedelta(hours=3, minutes=1))
-    assert (await get(world, creator, scheduled.id)).live_stream.status == LIVE_STREAM_STATUS_EXPIRED
+    assert (await get(env, creator, scheduled.id)).live_stream.status == LIVE_STREAM_STATUS_EXPIRED
     assert (await streams.get(preparing.id)).status == "preparing"
     await swept(streams, lease, now + timedelta(hours=24, minutes=1))
-    assert (await get(world, creator, preparing.id)).live_stream.status == LIVE_STREAM_STATUS_EXPIRED
+    assert (await get(env, creator, preparing.id)).live_stream.status == LIVE_STREAM_STATUS_EXPIRED
 
 
 async def test_a_stream_whose_host_left_ends_after_the_grace(
-    world: World, creator: str, streams: Streams, lease: Lease
+    env: ServiceEnvironment, creator: str, streams: Streams, lease: Lease
 ) -> None:
     """A killed app must not leave a stream live for ever; a host who comes back in time keeps it."""
-    stream = await live(world, creator)
+    stream = await live(env, creator)
     left = datetime.now(UTC) + timedelta(seconds=1)
-    await streams.host_is_gone(await streams.get(stream.id), left)
+    await streams.record_host_left(await streams.get(stream.id), left)
     await swept(streams, lease, left + timedelta(minutes=1))
     assert (await streams.get(stream.id)).status == "active"
-    await streams.host_is_here(await streams.get(stream.id), left + timedelta(minutes=1))
+    await streams.record_host_seen(await streams.get(stream.id), left + timedelta(minutes=1))
     await swept(streams, lease, left + timedelta(minutes=3))
     assert (await streams.get(stream.id)).status == "active"
-    await streams.host_is_gone(await streams.get(stream.id), left + timedelta(minutes=4))
+    await streams.record_host_left(await streams.get(stream.id), left + timedelta(minutes=4))
     await swept(streams, lease, left + timedelta(minutes=7))
-    assert (await get(world, creator, stream.id)).end_reason == END_REASON_HOST_GONE
+    assert (await get(env, creator, stream.id)).end_reason == END_REASON_HOST_GONE
 
 
-async def test_a_late_word_of_leaving_does_not_undo_a_return(world: World, creator: str, streams: Streams) -> None:
+async def test_a_late_word_of_leaving_does_not_undo_a_return(
+    env: ServiceEnvironment, creator: str, streams: Streams
+) -> None:
     """Notifications arrive late; whoever was seen after the leaving is here."""
-    stream = await live(world, creator)
-    await streams.host_is_gone(await streams.get(stream.id), datetime.now(UTC) - timedelta(minutes=1))
+    stream = await live(env, creator)
+    await streams.record_host_left(await streams.get(stream.id), datetime.now(UTC) - timedelta(minutes=1))
     assert (await streams.get(stream.id)).host_gone_since is None
 
 
 async def test_a_return_that_was_under_way_does_not_undo_a_later_leave(
-    world: World, creator: str, streams: Streams
+    env: ServiceEnvironment, creator: str, streams: Streams
 ) -> None:
     """Two calls of one host, at two processes: the stream would go on for an hour with nobody in it."""
-    before = await streams.get((await live(world, creator)).id)
+    before = await streams.get((await live(env, creator)).id)
     assert before.host_seen_at
     returned, left = (before.host_seen_at + timedelta(minutes=each) for each in (2, 3))
-    await streams.host_is_gone(before, left)
-    await streams.host_is_here(before, returned)
+    await streams.record_host_left(before, left)
+    await streams.record_host_seen(before, returned)
     after = await streams.get(before.id)
     assert (after.host_seen_at, after.host_gone_since) == (returned, left)
 
 
-async def test_a_host_whose_tokens_ran_out_is_gone(world: World, creator: str, streams: Streams, lease: Lease) -> None:
+async def test_a_host_whose_tokens_ran_out_is_gone(
+    env: ServiceEnvironment, creator: str, streams: Streams, lease: Lease
+) -> None:
     """Without any word from Agora, a host who does not renew is no longer there."""
-    stream = await live(world, creator)
+    stream = await live(env, creator)
     await swept(streams, lease, datetime.now(UTC) + timedelta(minutes=63))
-    assert (await get(world, creator, stream.id)).end_reason == END_REASON_HOST_GONE
+    assert (await get(env, creator, stream.id)).end_reason == END_REASON_HOST_GONE
 
 
-async def test_no_stream_goes_on_for_ever(world: World, creator: str, streams: Streams, lease: Lease) -> None:
+async def test_no_stream_goes_on_for_ever(
+    env: ServiceEnvironment, creator: str, streams: Streams, lease: Lease
+) -> None:
     """A host who renews all day reaches the longest time."""
-    stream = await live(world, creator)
+    stream = await live(env, creator)
     now = datetime.now(UTC)
     for hours in range(1, 12):
-        await streams.host_is_here(await streams.get(stream.id), now + timedelta(hours=hours))
+        await streams.record_host_seen(await streams.get(stream.id), now + timedelta(hours=hours))
     await swept(streams, lease, now + timedelta(hours=11, minutes=59))
     assert (await streams.get(stream.id)).status == "active"
     await swept(streams, lease, now + timedelta(hours=12, minutes=1))
-    assert (await get(world, creator, stream.id)).end_reason == END_REASON_TOO_LONG
+    assert (await get(env, creator, stream.id)).end_reason == END_REASON_TOO_LONG
 
 
 @pytest.mark.parametrize(("minutes", "taken"), [(1, True), (1420, True), (0, False), (1421, False)])
@@ -350,10 +358,10 @@ def test_no_stream_may_outlive_its_tokens(mongo_uri: str, media: Path, minutes: 
 
 
 async def test_any_number_of_sweepers_moves_a_stream_once(
-    world: World, creator: str, streams: Streams, lease: Lease
+    env: ServiceEnvironment, creator: str, streams: Streams, lease: Lease
 ) -> None:
     """The lease only saves work: without it, the conditional update still lets one win."""
-    made = [await create(world, creator) for _ in range(10)]
+    made = [await create(env, creator) for _ in range(10)]
     at = datetime.now(UTC) + timedelta(hours=25)
     moved = await asyncio.gather(*(swept(streams, lease, at) for _ in range(4)))
     assert sum(moved) >= len(made)

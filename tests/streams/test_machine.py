@@ -1,4 +1,4 @@
-"""All verbs, by several people, in any order: the service on the real store against a model of it."""
+"""All verbs, by several users, in any order: the service on the real store against a model of it."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -28,20 +28,20 @@ from livestream.v1 import live_stream_service_pb2 as rpc
 from livestream.v1 import moderation_service_pb2 as moderation
 from livestream.v1 import reminder_service_pb2 as reminders
 from livestream.v1.access_service_pb2 import GrantAccessRequest
-from tests.streams.onlooking import FEEDS, NAMES, PEOPLE, System, look_around, look_at_list, look_at_stream
-from tests.streams.rules import Model
-from tests.support.world import IDS, settings_for
+from tests.streams.onlooking import FEEDS, NAMES, USERS, System, look_around, look_at_list, look_at_stream
+from tests.streams.reference_model import Model
+from tests.support.environment import IDS, settings_for
 
 STEPS = 10_000
 
-someone = st.sampled_from(PEOPLE)
-mostly_the_creator = st.sampled_from([None, None, *PEOPLE])  # None: whoever that is
+someone = st.sampled_from(USERS)
+mostly_the_creator = st.sampled_from([None, None, *USERS])  # None: whoever that is
 a_role = st.sampled_from([None, None, "host", "guest", "audience", "audience"])  # None: what they are by invitation
 some_minutes = st.sampled_from([None, 15, 50, 120])
 
 
 class Life(RuleBasedStateMachine):
-    """Steps of people and of time. The creators take turns, so that they meet at the one active stream."""
+    """Steps of users and of time. The creators take turns, so that they meet at the one active stream."""
 
     system: ClassVar[System]
     steps: ClassVar[int] = 0
@@ -73,7 +73,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(
         target=made,
-        creator=st.sampled_from(PEOPLE[:2]),
+        creator=st.sampled_from(USERS[:2]),
         duo=st.booleans(),
         paid=st.booleans(),
         start_in=st.sampled_from([None, None, 1, 30]),
@@ -83,7 +83,7 @@ class Life(RuleBasedStateMachine):
 
     def _created(self, creator: str, duo: bool, paid: bool, start_in: int | None) -> str:
         """The id of a new stream; `start_in` counts hours."""
-        guest = next(each for each in PEOPLE if each != creator) if duo else None
+        guest = next(each for each in USERS if each != creator) if duo else None
         planned = self.system.now + timedelta(hours=start_in) if start_in else None
         request = rpc.CreateStreamRequest(title="t", guests=[IDS[guest]] if guest else [])
         request.live_stream_type = pb.LIVE_STREAM_TYPE_DUOSELF if guest else pb.LIVE_STREAM_TYPE_SOLO
@@ -116,19 +116,17 @@ class Life(RuleBasedStateMachine):
     def leave(self, stream_id: str, who: str | None, role: str | None) -> None:
         request = rpc.LeaveStreamRequest(live_stream_id=stream_id, role=f"ROLE_{role.upper()}" if role else None)
         model = self.models[stream_id]
-        person = who or model.creator
-        self._agree(
-            "LiveStreamService/LeaveStream", person, request, lambda: model.leave(person, role, self.system.now)
-        )
+        user = who or model.creator
+        self._agree("LiveStreamService/LeaveStream", user, request, lambda: model.leave(user, role, self.system.now))
 
     @rule(stream_id=made, who=mostly_the_creator, moderator=st.booleans())
     def end(self, stream_id: str, who: str | None, moderator: bool) -> None:
         request = rpc.EndStreamRequest(live_stream_id=stream_id)
         model = self.models[stream_id]
-        person = who or model.creator
+        user = who or model.creator
         scope = "streams:moderate" if moderator else ""
         self._agree(
-            "LiveStreamService/EndStream", person, request, lambda: model.end(person, moderator, self.system.now), scope
+            "LiveStreamService/EndStream", user, request, lambda: model.end(user, moderator, self.system.now), scope
         )
 
     @rule(stream_id=made, who=someone)
@@ -140,8 +138,8 @@ class Life(RuleBasedStateMachine):
     def delete(self, stream_id: str, who: str | None) -> None:
         request = rpc.DeleteStreamRequest(live_stream_id=stream_id)
         model = self.models[stream_id]
-        person = who or model.creator
-        self._agree("LiveStreamService/DeleteStream", person, request, lambda: model.delete(person))
+        user = who or model.creator
+        self._agree("LiveStreamService/DeleteStream", user, request, lambda: model.delete(user))
 
     @rule(stream_id=made, who=someone)
     def grant(self, stream_id: str, who: str) -> None:
@@ -170,8 +168,8 @@ class Life(RuleBasedStateMachine):
         request = moderation.CreateBanRequest(live_stream_id=stream_id, target_user_id=IDS[whom])
         request.action_type = moderation.BanActionType.Value(f"BAN_ACTION_TYPE_{action}")
         model = self.models[stream_id]
-        person = who or model.creator
-        both = self._agree("ModerationService/CreateBan", person, request, lambda: model.ban(person, whom))
+        user = who or model.creator
+        both = self._agree("ModerationService/CreateBan", user, request, lambda: model.ban(user, whom))
         if not both:
             return multiple()
         model.bans[whom], model.banned_at[whom] = (both[0].ban.id, action), self.system.now
@@ -182,8 +180,8 @@ class Life(RuleBasedStateMachine):
         stream_id, ban_id = ban
         request = moderation.DeleteBanRequest(ban_id=ban_id)
         model = self.models[stream_id]
-        person = who or model.creator
-        self._agree("ModerationService/DeleteBan", person, request, lambda: model.lift(person, ban_id))
+        user = who or model.creator
+        self._agree("ModerationService/DeleteBan", user, request, lambda: model.lift(user, ban_id))
 
     # Reminders
 
@@ -196,9 +194,9 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: any(each.reminders for each in self.models.values()))
     @rule(repeats=st.booleans())
     def take_due_reminders(self, repeats: bool) -> None:
-        request = reminders.DueRemindersRequest(request_id=secrets.token_hex(8))
+        request = reminders.ClaimDueRemindersRequest(request_id=secrets.token_hex(8))
         answer, due = self._agree(
-            "ReminderService/DueReminders",
+            "ReminderService/ClaimDueReminders",
             "ayse",
             request,
             lambda: {
@@ -206,14 +204,14 @@ class Life(RuleBasedStateMachine):
                 for key, each in self.models.items()
                 for who, started in each.take_reminders(self.system.now)
             },
-            "reminders:read",
+            "reminders:claim",
         )
         taken = [(each.live_stream_id, NAMES[each.user_id], each.started) for each in answer.reminders]
         assert sorted(taken) == sorted(due)
         if repeats:
-            assert self.system.call("ReminderService/DueReminders", "ayse", request, "reminders:read") == answer
+            assert self.system.call("ReminderService/ClaimDueReminders", "ayse", request, "reminders:claim") == answer
 
-    # What people see: all of it at the end of each example, and some of it on the way there
+    # What users see: all of it at the end of each example, and some of it on the way there
 
     @rule(stream_id=made, who=someone, name=st.sampled_from(FEEDS))
     def look(self, stream_id: str, who: str, name: str) -> None:
@@ -233,7 +231,7 @@ class Life(RuleBasedStateMachine):
 def system(mongo_uri: str, media: Path) -> Iterator[System]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))  # a line per step is no help
     opened = System(
-        settings_for(mongo_uri, f"t_{secrets.token_hex(6)}", media, people_cache_seconds=600.0, sweep_seconds=3600.0)
+        settings_for(mongo_uri, f"t_{secrets.token_hex(6)}", media, user_cache_seconds=600.0, sweep_seconds=3600.0)
     )
     yield opened
     opened.close()
@@ -241,7 +239,7 @@ def system(mongo_uri: str, media: Path) -> Iterator[System]:
 
 
 def test_no_verb_ever_makes_an_illegal_move(system: System) -> None:
-    """10,000 steps by several people and by time: every answer, and every final state, is the model's."""
+    """10,000 steps by several users and by time: every answer, and every final state, is the model's."""
     Life.system = system
     Life.steps = 0
     while Life.steps < STEPS:

@@ -9,24 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from livestream_server.errors import Invalid
-from livestream_server.streams.drafting import Draft, channel_name, check, distinct_uids, new_stream
-from livestream_server.streams.model import (
-    MAX_UID,
-    NotAGuest,
-    NotTheCreator,
-    Role,
-    Status,
-    Stream,
-    StreamNotJoinable,
-    StreamType,
-)
+from livestream_server.errors import InvalidArgument
+from livestream_server.streams.drafting import StreamDraft, channel_name, check_draft, draw_uids, new_stream
+from livestream_server.streams.model import MAX_UID, NotAGuest, NotTheCreator, Stream, StreamNotJoinable
+from livestream_server.vocabulary import Role, Status, StreamType
 
 NOW = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 CREATOR, GUEST, STRANGER = "a" * 24, "b" * 24, "c" * 24
 
 
-def draft(**changes: Any) -> Draft:
+def draft(**changes: Any) -> StreamDraft:
     values: dict[str, Any] = {
         "title": "Yeni ürün tanıtımı",
         "guests": [],
@@ -37,7 +29,7 @@ def draft(**changes: Any) -> Draft:
         "motivation": None,
         "planned_start": None,
     }
-    return Draft(**values | changes)
+    return StreamDraft(**values | changes)
 
 
 def stream(status: Status = Status.PREPARING, **changes: Any) -> Stream:
@@ -46,8 +38,8 @@ def stream(status: Status = Status.PREPARING, **changes: Any) -> Stream:
 
 
 def violated(**changes: Any) -> set[str]:
-    with pytest.raises(Invalid) as caught:
-        check(draft(**changes), CREATOR, NOW)
+    with pytest.raises(InvalidArgument) as caught:
+        check_draft(draft(**changes), CREATOR, NOW)
     return {each.field for each in caught.value.violations}
 
 
@@ -106,7 +98,7 @@ def test_a_draft_that_breaks_a_rule_names_the_field(changes: dict[str, Any], fie
 )
 def test_a_draft_within_the_rules_is_taken(changes: dict[str, Any]) -> None:
     """The limits are inclusive, as documented."""
-    check(draft(**changes), CREATOR, NOW)
+    check_draft(draft(**changes), CREATOR, NOW)
 
 
 def test_a_new_stream_follows_its_draft() -> None:
@@ -158,7 +150,7 @@ def test_channel_names_do_not_repeat() -> None:
 
 def test_uids_are_distinct_and_fit_a_signed_integer() -> None:
     """uid 0 would let anyone in, and mobile SDKs show larger ones as negative."""
-    uids = distinct_uids(1000)
+    uids = draw_uids(1000)
     assert len(set(uids)) == 1000
     assert all(1 <= each <= MAX_UID for each in uids)
 
@@ -169,7 +161,7 @@ NOBODY_ENTERS = [each for each in Status if each not in (Status.PREPARING, Statu
 @pytest.mark.parametrize("status", [Status.PREPARING, Status.SCHEDULED, Status.ACTIVE])
 def test_the_creator_may_enter_before_and_during_the_stream(status: Status) -> None:
     """Early is fine: the first entry starts the stream."""
-    assert stream(status).place_of(CREATOR, Role.HOST) == 0
+    assert stream(status).index_of_joining(CREATOR, Role.HOST) == 0
 
 
 @pytest.mark.parametrize("status", NOBODY_ENTERS)
@@ -177,7 +169,7 @@ def test_the_creator_may_enter_before_and_during_the_stream(status: Status) -> N
 def test_nobody_enters_a_stream_that_is_over(status: Status, user: str, role: Role) -> None:
     """The refusal names the state and the states in which it works."""
     with pytest.raises(StreamNotJoinable) as caught:
-        stream(status).place_of(user, role)
+        stream(status).index_of_joining(user, role)
     assert caught.value.metadata["status"] == status
     assert "active" in caught.value.metadata["allowed"]
     assert str(status) in str(caught.value)
@@ -187,7 +179,7 @@ def test_nobody_enters_a_stream_that_is_over(status: Status, user: str, role: Ro
 def test_guests_and_audience_enter_only_while_active(status: Status) -> None:
     """Nobody waits in a room whose host has not come."""
     with pytest.raises(StreamNotJoinable):
-        stream(status).place_of(GUEST, Role.GUEST)
+        stream(status).index_of_joining(GUEST, Role.GUEST)
     with pytest.raises(StreamNotJoinable):
         stream(status).require_open_to(Role.AUDIENCE)
 
@@ -196,16 +188,16 @@ def test_guests_and_audience_enter_only_while_active(status: Status) -> None:
 def test_a_role_is_earned_not_claimed(status: Status) -> None:
     """Whatever the state, a stranger never learns more than that it is not theirs."""
     with pytest.raises(NotTheCreator):
-        stream(status).place_of(GUEST, Role.HOST)
+        stream(status).index_of_joining(GUEST, Role.HOST)
     with pytest.raises(NotTheCreator):
-        stream(status).place_of(STRANGER, Role.HOST)
+        stream(status).index_of_joining(STRANGER, Role.HOST)
     with pytest.raises(NotAGuest):
-        stream(status).place_of(CREATOR, Role.GUEST)
+        stream(status).index_of_joining(CREATOR, Role.GUEST)
     with pytest.raises(NotAGuest):
-        stream(status).place_of(STRANGER, Role.GUEST)
+        stream(status).index_of_joining(STRANGER, Role.GUEST)
 
 
-def test_the_role_of_a_person_is_that_of_their_invitation() -> None:
+def test_the_role_of_a_user_is_that_of_their_invitation() -> None:
     """The `role` of an answer is computed for the caller."""
     made = stream()
     assert [made.role_of(each) for each in (CREATOR, GUEST, STRANGER)] == [Role.HOST, Role.GUEST, None]

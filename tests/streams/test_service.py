@@ -40,43 +40,45 @@ from livestream.v1.live_stream_service_pb2 import (
     RenewTokensRequest,
 )
 from livestream_agora.inspection import inspect
+from tests.support.environment import APP_ID, CERTIFICATE, IDS, ServiceEnvironment, metadata, put_user
 from tests.support.failures import failure
-from tests.support.pictures import jpeg
-from tests.support.world import APP_ID, CERTIFICATE, IDS, World, metadata, put_person
+from tests.support.sample_images import jpeg
 
 
 @pytest.fixture
-async def creator(world: World) -> str:
+async def creator(env: ServiceEnvironment) -> str:
     """The id of a creator who has no stream yet."""
     user_id = secrets.token_hex(12)
-    await put_person(world.people, user_id, f"creator-{user_id[:6]}")
+    await put_user(env.users, user_id, f"creator-{user_id[:6]}")
     return user_id
 
 
-async def create(world: World, creator: str, **fields: Any) -> LiveStream:
+async def create(env: ServiceEnvironment, creator: str, **fields: Any) -> LiveStream:
     request = CreateStreamRequest(**{"title": "Yeni ürün tanıtımı", **fields})
-    response = await world.streams.CreateStream(request, metadata=metadata(creator))
+    response = await env.streams.CreateStream(request, metadata=metadata(creator))
     return response.live_stream
 
 
-async def join(world: World, who: str, stream_id: str, role: Role.ValueType, **fields: Any) -> JoinStreamResponse:
+async def join(
+    env: ServiceEnvironment, who: str, stream_id: str, role: Role.ValueType, **fields: Any
+) -> JoinStreamResponse:
     request = JoinStreamRequest(live_stream_id=stream_id, role=role, **fields)
-    return await world.streams.JoinStream(request, metadata=metadata(who))
+    return await env.streams.JoinStream(request, metadata=metadata(who))
 
 
-async def get(world: World, who: str, stream_id: str) -> LiveStream:
+async def get(env: ServiceEnvironment, who: str, stream_id: str) -> LiveStream:
     request = GetStreamRequest(live_stream_id=stream_id)
-    return (await world.streams.GetStream(request, metadata=metadata(who))).live_stream
+    return (await env.streams.GetStream(request, metadata=metadata(who))).live_stream
 
 
-async def live(world: World, creator: str, **fields: Any) -> LiveStream:
-    stream = await create(world, creator, **fields)
-    return (await join(world, creator, stream.id, ROLE_HOST)).live_stream
+async def live(env: ServiceEnvironment, creator: str, **fields: Any) -> LiveStream:
+    stream = await create(env, creator, **fields)
+    return (await join(env, creator, stream.id, ROLE_HOST)).live_stream
 
 
-async def test_a_stream_without_a_plan_is_preparing(world: World, creator: str) -> None:
+async def test_a_stream_without_a_plan_is_preparing(env: ServiceEnvironment, creator: str) -> None:
     """The least that a creator can say is a title."""
-    stream = await create(world, creator)
+    stream = await create(env, creator)
     assert stream.status == LIVE_STREAM_STATUS_PREPARING
     assert stream.live_stream_type == LIVE_STREAM_TYPE_SOLO
     assert stream.access_type == ACCESS_TYPE_FREE
@@ -87,16 +89,16 @@ async def test_a_stream_without_a_plan_is_preparing(world: World, creator: str) 
     assert stream.thumbnail_url.endswith(".webp")
     assert [(each.user, each.role, each.has_joined) for each in stream.broadcasters] == [(creator, ROLE_HOST, False)]
     assert not stream.broadcasters[0].HasField("uid")
-    assert await get(world, creator, stream.id) == stream
+    assert await get(env, creator, stream.id) == stream
 
 
-async def test_a_planned_stream_keeps_everything_that_was_asked(world: World, creator: str) -> None:
+async def test_a_planned_stream_keeps_everything_that_was_asked(env: ServiceEnvironment, creator: str) -> None:
     """Nothing of the request is lost on its way through the database."""
     start = datetime.now(UTC) + timedelta(days=1)
     planned = Timestamp()
     planned.FromDatetime(start)
     stream = await create(
-        world,
+        env,
         creator,
         guests=[IDS["mehmet"]],
         live_stream_type=LIVE_STREAM_TYPE_DUOCROWD,
@@ -106,7 +108,7 @@ async def test_a_planned_stream_keeps_everything_that_was_asked(world: World, cr
         motivation="Bu yayında müzik hakkında konuşacağım.",
         planned_start_date=planned,
     )
-    seen = await get(world, "john", stream.id)
+    seen = await get(env, "john", stream.id)
     assert seen.status == LIVE_STREAM_STATUS_SCHEDULED
     assert seen.access_type == ACCESS_TYPE_PAID
     assert seen.price.value == "9.99"
@@ -123,13 +125,13 @@ async def test_a_planned_stream_keeps_everything_that_was_asked(world: World, cr
     assert seen.replay_access.status == REPLAY_STATUS_UNAVAILABLE
 
 
-async def test_a_thumbnail_is_kept_under_a_name_of_ours(world: World, creator: str) -> None:
+async def test_a_thumbnail_is_kept_under_a_name_of_ours(env: ServiceEnvironment, creator: str) -> None:
     """What strangers upload is decoded, drawn anew, and named by its content."""
-    first = await create(world, creator, thumbnail=jpeg())
-    second = await create(world, creator, thumbnail=jpeg())
+    first = await create(env, creator, thumbnail=jpeg())
+    second = await create(env, creator, thumbnail=jpeg())
     assert "/thumbnails/" in first.thumbnail_url
     assert first.thumbnail_url == second.thumbnail_url
-    assert first.thumbnail_url != (await create(world, creator)).thumbnail_url
+    assert first.thumbnail_url != (await create(env, creator)).thumbnail_url
 
 
 @pytest.mark.parametrize(
@@ -142,49 +144,49 @@ async def test_a_thumbnail_is_kept_under_a_name_of_ours(world: World, creator: s
         ({"guests": ["x"]}, ["guests"]),
         ({"planned_start_date": Timestamp(seconds=1)}, ["planned_start_date"]),
         ({"planned_start_date": Timestamp(seconds=2**62)}, ["planned_start_date"]),
-        ({"thumbnail": b"not a picture"}, ["thumbnail"]),
+        ({"thumbnail": b"not an image"}, ["thumbnail"]),
         ({"request_id": "a key"}, ["request_id"]),
         ({"request_id": "x" * 65}, ["request_id"]),
     ],
 )
 async def test_a_wrong_field_is_named_and_nothing_is_stored(
-    world: World, creator: str, fields: dict[str, Any], violated: list[str]
+    env: ServiceEnvironment, creator: str, fields: dict[str, Any], violated: list[str]
 ) -> None:
     """Bad input changes nothing."""
-    refused = await failure(create(world, creator, **fields))
+    refused = await failure(create(env, creator, **fields))
     assert refused.code == grpc.StatusCode.INVALID_ARGUMENT
     assert [each.field for each in refused.violations] == violated
-    stream = await create(world, creator)
-    assert (await join(world, creator, stream.id, ROLE_HOST)).agora.uid
+    stream = await create(env, creator)
+    assert (await join(env, creator, stream.id, ROLE_HOST)).agora.uid
 
 
-async def test_an_unknown_guest_is_not_found(world: World, creator: str) -> None:
-    """A guest must be a person that we know."""
+async def test_an_unknown_guest_is_not_found(env: ServiceEnvironment, creator: str) -> None:
+    """A guest must be a user that we know."""
     stranger = secrets.token_hex(12)
-    refused = await failure(create(world, creator, guests=[stranger], live_stream_type=LIVE_STREAM_TYPE_DUOCROWD))
+    refused = await failure(create(env, creator, guests=[stranger], live_stream_type=LIVE_STREAM_TYPE_DUOCROWD))
     assert (refused.code, refused.reason) == (grpc.StatusCode.NOT_FOUND, "GUEST_NOT_FOUND")
     assert refused.metadata["user_ids"] == stranger
 
 
 @pytest.mark.parametrize("call", ["create", "join", "get"])
-async def test_a_caller_without_a_profile_must_register_first(world: World, creator: str, call: str) -> None:
+async def test_a_caller_without_a_profile_must_register_first(env: ServiceEnvironment, creator: str, call: str) -> None:
     """A good token alone is not a registration."""
     stranger = secrets.token_hex(12)
-    stream = await live(world, creator)
+    stream = await live(env, creator)
     calls: dict[str, Callable[[], Awaitable[Any]]] = {
-        "create": lambda: create(world, stranger),
-        "join": lambda: join(world, stranger, stream.id, ROLE_AUDIENCE),
-        "get": lambda: get(world, stranger, stream.id),
+        "create": lambda: create(env, stranger),
+        "join": lambda: join(env, stranger, stream.id, ROLE_AUDIENCE),
+        "get": lambda: get(env, stranger, stream.id),
     }
     refused = await failure(calls[call]())
     assert (refused.code, refused.reason) == (grpc.StatusCode.PERMISSION_DENIED, "REGISTRATION_INCOMPLETE")
 
 
-async def test_the_creators_first_join_starts_the_stream(world: World, creator: str) -> None:
+async def test_the_creators_first_join_starts_the_stream(env: ServiceEnvironment, creator: str) -> None:
     """The host's entry is the start; a second one changes nothing but the tokens."""
-    stream = await create(world, creator)
-    first = await join(world, creator, stream.id, ROLE_HOST)
-    again = await join(world, creator, stream.id, ROLE_HOST)
+    stream = await create(env, creator)
+    first = await join(env, creator, stream.id, ROLE_HOST)
+    again = await join(env, creator, stream.id, ROLE_HOST)
     assert first.live_stream.status == LIVE_STREAM_STATUS_ACTIVE
     assert first.live_stream.HasField("started_at")
     assert first.live_stream.broadcasters[0].has_joined
@@ -195,13 +197,13 @@ async def test_the_creators_first_join_starts_the_stream(world: World, creator: 
 
 
 @pytest.mark.parametrize(("role", "publishes"), [(ROLE_HOST, True), (ROLE_GUEST, True), (ROLE_AUDIENCE, False)])
-async def test_tokens_open_this_channel_for_this_person_only(
-    world: World, creator: str, role: Role.ValueType, publishes: bool
+async def test_tokens_open_this_channel_for_this_user_only(
+    env: ServiceEnvironment, creator: str, role: Role.ValueType, publishes: bool
 ) -> None:
     """A token for another channel or uid, or one that lets the audience publish, would be an open door."""
-    stream = await live(world, creator, guests=[IDS["mehmet"]], live_stream_type=LIVE_STREAM_TYPE_DUOCROWD)
+    stream = await live(env, creator, guests=[IDS["mehmet"]], live_stream_type=LIVE_STREAM_TYPE_DUOCROWD)
     who = {ROLE_HOST: creator, ROLE_GUEST: IDS["mehmet"], ROLE_AUDIENCE: IDS["john"]}[role]
-    joined = await join(world, who, stream.id, role)
+    joined = await join(env, who, stream.id, role)
     assert (joined.agora.role, joined.live_stream.role) == (role, role)
     assert joined.agora.app_id == joined.rtm.app_id == APP_ID
     assert joined.agora.channel_name == stream.channel_name != joined.rtm.channel_name
@@ -222,64 +224,64 @@ async def test_tokens_open_this_channel_for_this_person_only(
     assert rtm.expires_at == joined.rtm.expires_at.ToDatetime(tzinfo=UTC)
 
 
-async def test_the_audience_keeps_its_uid(world: World, creator: str) -> None:
-    """A re-join must meet the same person in the channel."""
-    stream = await live(world, creator)
-    first = await join(world, "john", stream.id, ROLE_AUDIENCE, device_type="iOS", country="TR")
-    again = await join(world, "john", stream.id, ROLE_AUDIENCE)
+async def test_the_audience_keeps_its_uid(env: ServiceEnvironment, creator: str) -> None:
+    """A re-join must meet the same user in the channel."""
+    stream = await live(env, creator)
+    first = await join(env, "john", stream.id, ROLE_AUDIENCE, device_type="iOS", country="TR")
+    again = await join(env, "john", stream.id, ROLE_AUDIENCE)
     assert first.agora.uid == again.agora.uid
     assert first.agora.uid not in {each.uid for each in stream.broadcasters}
 
 
-async def test_the_message_channel_is_a_secret_of_those_who_were_let_in(world: World, creator: str) -> None:
+async def test_the_message_channel_is_a_secret_of_those_who_were_let_in(env: ServiceEnvironment, creator: str) -> None:
     """Agora asks for no token of it: whoever knew the name would read and write the chat, banned or without a ticket."""
     rival = secrets.token_hex(12)
-    await put_person(world.people, rival, "rival")
-    one, other = await live(world, creator), await live(world, rival)
-    names = [(await join(world, "john", each.id, ROLE_AUDIENCE)).rtm.channel_name for each in (one, other)]
+    await put_user(env.users, rival, "rival")
+    one, other = await live(env, creator), await live(env, rival)
+    names = [(await join(env, "john", each.id, ROLE_AUDIENCE)).rtm.channel_name for each in (one, other)]
     assert len({*names}) == 2
     for name in names:
         assert len(bytes.fromhex(name)) * 8 >= 128
-    renewed = await world.streams.RenewTokens(RenewTokensRequest(live_stream_id=one.id), metadata=metadata(creator))
+    renewed = await env.streams.RenewTokens(RenewTokensRequest(live_stream_id=one.id), metadata=metadata(creator))
     assert renewed.rtm.channel_name == names[0]
 
 
 async def test_a_stream_from_before_gets_its_message_channel_once(
-    world: World, creator: str, mongo_uri: str, database_name: str
+    env: ServiceEnvironment, creator: str, mongo_uri: str, database_name: str
 ) -> None:
     """It goes on through an upgrade, and whoever joins meets the others."""
-    stream = await live(world, creator)
+    stream = await live(env, creator)
     with MongoClient[dict[str, Any]](mongo_uri) as client:
         client[database_name]["streams"].update_one({"_id": ObjectId(stream.id)}, {"$unset": {"rtm_channel": ""}})
-    joined = await asyncio.gather(*(join(world, each, stream.id, ROLE_AUDIENCE) for each in ("john", "jane", "mehmet")))
+    joined = await asyncio.gather(*(join(env, each, stream.id, ROLE_AUDIENCE) for each in ("john", "jane", "mehmet")))
     (name,) = {each.rtm.channel_name for each in joined}
     assert len(name) == 48
 
 
 async def test_what_a_device_says_of_itself_is_taken_and_not_kept(
-    world: World, creator: str, mongo_uri: str, database_name: str
+    env: ServiceEnvironment, creator: str, mongo_uri: str, database_name: str
 ) -> None:
     """Nothing reads it, so it must neither lie in the database nor keep somebody out."""
-    stream = await live(world, creator)
+    stream = await live(env, creator)
     said = {each.name: f"canary {'x' * 5_000}" for each in JoinStreamRequest.DESCRIPTOR.fields if each.number > 2}
     assert "device_type" in said
-    first = await join(world, "john", stream.id, ROLE_AUDIENCE, **said)
-    again = await join(world, "john", stream.id, ROLE_AUDIENCE, **said)
+    first = await join(env, "john", stream.id, ROLE_AUDIENCE, **said)
+    again = await join(env, "john", stream.id, ROLE_AUDIENCE, **said)
     assert first.agora.uid == again.agora.uid
     with MongoClient[dict[str, Any]](mongo_uri) as client:
-        (seat,) = client[database_name]["seats"].find({"stream": ObjectId(stream.id)})
-    assert "canary" not in repr(seat)
-    assert "127.0.0.1" not in repr(seat)
-    assert "device" not in seat
+        (participant,) = client[database_name]["participants"].find({"stream": ObjectId(stream.id)})
+    assert "canary" not in repr(participant)
+    assert "127.0.0.1" not in repr(participant)
+    assert "device" not in participant
 
 
 async def test_tokens_end_with_the_longest_life_of_their_stream(
-    world: World, creator: str, mongo_uri: str, database_name: str
+    env: ServiceEnvironment, creator: str, mongo_uri: str, database_name: str
 ) -> None:
     """Else the channel would go on for those inside, when the stream is long over."""
-    stream = await live(world, creator)
+    stream = await live(env, creator)
     longest, life = timedelta(hours=12), timedelta(hours=1)
-    world.clock.now = now = datetime.now(UTC).replace(microsecond=0)
+    env.clock.now = now = datetime.now(UTC).replace(microsecond=0)
     try:
         for age, lives in (
             (timedelta(), life),
@@ -292,11 +294,11 @@ async def test_tokens_end_with_the_longest_life_of_their_stream(
                 client[database_name]["streams"].update_one(
                     {"_id": ObjectId(stream.id)}, {"$set": {"started_at": now - age}}
                 )
-            joined = await join(world, "john", stream.id, ROLE_AUDIENCE)
+            joined = await join(env, "john", stream.id, ROLE_AUDIENCE)
             for each in (joined.agora, joined.rtm):
                 assert each.expires_at.ToDatetime(tzinfo=UTC) == inspect(each.token).expires_at == now + lives
     finally:
-        world.clock.now = None
+        env.clock.now = None
 
 
 @pytest.mark.parametrize(
@@ -308,100 +310,102 @@ async def test_tokens_end_with_the_longest_life_of_their_stream(
     ],
 )
 async def test_a_role_that_is_not_yours_is_refused_for_good(
-    world: World, creator: str, who: str, role: Role.ValueType, reason: str
+    env: ServiceEnvironment, creator: str, who: str, role: Role.ValueType, reason: str
 ) -> None:
     """The role is what the server allows, never what the body claims."""
-    stream = await live(world, creator, guests=[IDS["mehmet"]], live_stream_type=LIVE_STREAM_TYPE_DUOCROWD)
-    refused = await failure(join(world, who, stream.id, role))
+    stream = await live(env, creator, guests=[IDS["mehmet"]], live_stream_type=LIVE_STREAM_TYPE_DUOCROWD)
+    refused = await failure(join(env, who, stream.id, role))
     assert (refused.code, refused.reason) == (grpc.StatusCode.PERMISSION_DENIED, reason)
 
 
 @pytest.mark.parametrize(("who", "role"), [("mehmet", ROLE_GUEST), ("john", ROLE_AUDIENCE)])
 async def test_nobody_waits_in_a_stream_that_has_not_started(
-    world: World, creator: str, who: str, role: Role.ValueType
+    env: ServiceEnvironment, creator: str, who: str, role: Role.ValueType
 ) -> None:
     """The refusal says in which state the stream is, and in which it would work."""
-    stream = await create(world, creator, guests=[IDS["mehmet"]], live_stream_type=LIVE_STREAM_TYPE_DUOCROWD)
-    refused = await failure(join(world, who, stream.id, role))
+    stream = await create(env, creator, guests=[IDS["mehmet"]], live_stream_type=LIVE_STREAM_TYPE_DUOCROWD)
+    refused = await failure(join(env, who, stream.id, role))
     assert (refused.code, refused.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "STREAM_NOT_JOINABLE")
     assert refused.metadata["status"] == "preparing"
     assert refused.metadata["allowed"] == "active"
 
 
-async def test_a_paid_stream_opens_with_a_grant(world: World, creator: str) -> None:
+async def test_a_paid_stream_opens_with_a_grant(env: ServiceEnvironment, creator: str) -> None:
     """Viewers pay elsewhere; broadcasters never do."""
-    stream = await live(world, creator, price=Decimal(value="9.99"))
-    refused = await failure(join(world, "john", stream.id, ROLE_AUDIENCE))
+    stream = await live(env, creator, price=Decimal(value="9.99"))
+    refused = await failure(join(env, "john", stream.id, ROLE_AUDIENCE))
     assert (refused.code, refused.reason) == (grpc.StatusCode.PERMISSION_DENIED, "PAYMENT_REQUIRED")
     grant = GrantAccessRequest(live_stream_id=stream.id, user_id=IDS["john"])
-    first = await world.access.GrantAccess(grant, metadata=metadata("ayse", "access:write"))
-    again = await world.access.GrantAccess(grant, metadata=metadata("ayse", "access:write"))
+    first = await env.access.GrantAccess(grant, metadata=metadata("ayse", "access:write"))
+    again = await env.access.GrantAccess(grant, metadata=metadata("ayse", "access:write"))
     assert first == again
-    assert (await join(world, "john", stream.id, ROLE_AUDIENCE)).agora.uid
-    assert (await failure(join(world, "jane", stream.id, ROLE_AUDIENCE))).reason == "PAYMENT_REQUIRED"
+    assert (await join(env, "john", stream.id, ROLE_AUDIENCE)).agora.uid
+    assert (await failure(join(env, "jane", stream.id, ROLE_AUDIENCE))).reason == "PAYMENT_REQUIRED"
 
 
 @pytest.mark.parametrize("stream_id", ["", "x", "A" * 24, "a" * 23, "a" * 24 + "\n", "a" * 25, "٣" * 24])
-async def test_an_id_that_is_none_is_invalid(world: World, stream_id: str) -> None:
+async def test_an_id_that_is_none_is_invalid(env: ServiceEnvironment, stream_id: str) -> None:
     """No driver ever sees a text that is not an id."""
     for refused in (
-        await failure(get(world, "john", stream_id)),
-        await failure(join(world, "john", stream_id, ROLE_AUDIENCE)),
+        await failure(get(env, "john", stream_id)),
+        await failure(join(env, "john", stream_id, ROLE_AUDIENCE)),
     ):
         assert refused.code == grpc.StatusCode.INVALID_ARGUMENT
         assert [each.field for each in refused.violations] == ["live_stream_id"]
 
 
-async def test_an_unknown_stream_is_not_found(world: World) -> None:
+async def test_an_unknown_stream_is_not_found(env: ServiceEnvironment) -> None:
     """A well-formed id of nothing is 404."""
     nothing = secrets.token_hex(12)
     for refused in (
-        await failure(get(world, "john", nothing)),
-        await failure(join(world, "john", nothing, ROLE_HOST)),
+        await failure(get(env, "john", nothing)),
+        await failure(join(env, "john", nothing, ROLE_HOST)),
     ):
         assert (refused.code, refused.reason) == (grpc.StatusCode.NOT_FOUND, "STREAM_NOT_FOUND")
 
 
-async def test_a_role_must_be_named(world: World, creator: str) -> None:
+async def test_a_role_must_be_named(env: ServiceEnvironment, creator: str) -> None:
     """Over gRPC nothing decides the role but the field."""
-    stream = await create(world, creator)
+    stream = await create(env, creator)
     for role in (ROLE_UNSPECIFIED, 9):
-        refused = await failure(join(world, creator, stream.id, role))  # type: ignore[arg-type]  # 9 is no role
+        refused = await failure(join(env, creator, stream.id, role))  # type: ignore[arg-type]  # 9 is no role
         assert [each.field for each in refused.violations] == ["role"]
 
 
-async def test_one_key_makes_one_stream(world: World, creator: str) -> None:
+async def test_one_key_makes_one_stream(env: ServiceEnvironment, creator: str) -> None:
     """A client that lost the answer may ask again, and gets what it made."""
-    first = await create(world, creator, request_id="k", title="one")
-    again = await create(world, creator, request_id="k", title="one")
+    first = await create(env, creator, request_id="k", title="one")
+    again = await create(env, creator, request_id="k", title="one")
     assert again == first
-    refused = await failure(create(world, creator, request_id="k", title="two"))
+    refused = await failure(create(env, creator, request_id="k", title="two"))
     assert (refused.code, refused.reason) == (grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_KEY_REUSED")
-    assert (await create(world, "zeynep", request_id="k", title="one")).id != first.id
+    assert (await create(env, "zeynep", request_id="k", title="one")).id != first.id
 
 
-async def test_a_repeat_is_answered_after_the_planned_start(world: World, creator: str) -> None:
+async def test_a_repeat_is_answered_after_the_planned_start(env: ServiceEnvironment, creator: str) -> None:
     """The rules held when the stream was made; a late repeat must not fail them."""
     start = Timestamp()
     start.FromDatetime(datetime.now(UTC) + timedelta(hours=1))
-    first = await create(world, creator, request_id="k", planned_start_date=start)
-    world.clock.now = datetime.now(UTC) + timedelta(hours=2)
+    first = await create(env, creator, request_id="k", planned_start_date=start)
+    env.clock.now = datetime.now(UTC) + timedelta(hours=2)
     try:
-        assert (await create(world, creator, request_id="k", planned_start_date=start)).id == first.id
-        assert (await failure(create(world, creator, planned_start_date=start))).violations
+        assert (await create(env, creator, request_id="k", planned_start_date=start)).id == first.id
+        assert (await failure(create(env, creator, planned_start_date=start))).violations
     finally:
-        world.clock.now = None
+        env.clock.now = None
 
 
-async def test_racing_creates_with_one_key_make_one_stream(world: World, creator: str) -> None:
+async def test_racing_creates_with_one_key_make_one_stream(env: ServiceEnvironment, creator: str) -> None:
     """200 calls at once: the index decides, and all get the same answer."""
-    answers = await asyncio.gather(*(create(world, creator, request_id="race") for _ in range(200)))
+    answers = await asyncio.gather(*(create(env, creator, request_id="race") for _ in range(200)))
     assert len({each.id for each in answers}) == 1
 
 
-async def test_racing_creates_with_one_key_and_two_contents_make_one_stream(world: World, creator: str) -> None:
+async def test_racing_creates_with_one_key_and_two_contents_make_one_stream(
+    env: ServiceEnvironment, creator: str
+) -> None:
     """Whoever comes second with another content is told so."""
-    calls = [create(world, creator, request_id="race-2", title=f"title {i % 2}") for i in range(50)]
+    calls = [create(env, creator, request_id="race-2", title=f"title {i % 2}") for i in range(50)]
     answers = await asyncio.gather(*calls, return_exceptions=True)
     made = {each.id for each in answers if isinstance(each, LiveStream)}
     refused = [each for each in answers if isinstance(each, grpc.aio.AioRpcError)]
@@ -409,30 +413,30 @@ async def test_racing_creates_with_one_key_and_two_contents_make_one_stream(worl
     assert Counter(each.code() for each in refused) == {grpc.StatusCode.ALREADY_EXISTS: 25}
 
 
-async def test_racing_starts_leave_one_active_stream(world: World, creator: str) -> None:
+async def test_racing_starts_leave_one_active_stream(env: ServiceEnvironment, creator: str) -> None:
     """A creator is live once: the database decides which stream wins."""
-    streams = [await create(world, creator) for _ in range(8)]
+    streams = [await create(env, creator) for _ in range(8)]
     answers = await asyncio.gather(
-        *(join(world, creator, each.id, ROLE_HOST) for each in streams), return_exceptions=True
+        *(join(env, creator, each.id, ROLE_HOST) for each in streams), return_exceptions=True
     )
     won = [each for each in answers if isinstance(each, JoinStreamResponse)]
     assert len(won) == 1
-    lost = await failure(join(world, creator, next(s.id for s in streams if s.id != won[0].live_stream.id), ROLE_HOST))
+    lost = await failure(join(env, creator, next(s.id for s in streams if s.id != won[0].live_stream.id), ROLE_HOST))
     assert (lost.code, lost.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "CREATOR_ALREADY_LIVE")
-    active = [each for each in streams if (await get(world, creator, each.id)).status == LIVE_STREAM_STATUS_ACTIVE]
+    active = [each for each in streams if (await get(env, creator, each.id)).status == LIVE_STREAM_STATUS_ACTIVE]
     assert [each.id for each in active] == [won[0].live_stream.id]
 
 
-async def test_racing_joins_of_one_person_share_a_uid(world: World, creator: str) -> None:
-    """Two devices, a double tap: one person, one uid."""
-    stream = await live(world, creator)
-    answers = await asyncio.gather(*(join(world, "john", stream.id, ROLE_AUDIENCE) for _ in range(50)))
+async def test_racing_joins_of_one_user_share_a_uid(env: ServiceEnvironment, creator: str) -> None:
+    """Two devices, a double tap: one user, one uid."""
+    stream = await live(env, creator)
+    answers = await asyncio.gather(*(join(env, "john", stream.id, ROLE_AUDIENCE) for _ in range(50)))
     assert len({each.agora.uid for each in answers}) == 1
 
 
-async def test_racing_first_joins_of_the_host_start_once(world: World, creator: str) -> None:
+async def test_racing_first_joins_of_the_host_start_once(env: ServiceEnvironment, creator: str) -> None:
     """A host who enters from two devices at once starts one stream at one time."""
-    stream = await create(world, creator)
-    answers = await asyncio.gather(*(join(world, creator, stream.id, ROLE_HOST) for _ in range(20)))
+    stream = await create(env, creator)
+    answers = await asyncio.gather(*(join(env, creator, stream.id, ROLE_HOST) for _ in range(20)))
     assert len({each.agora.uid for each in answers}) == 1
     assert len({each.live_stream.started_at.ToJsonString() for each in answers}) == 1

@@ -1,4 +1,4 @@
-"""The tokens room: what is granted, for whom and until when, and what is refused."""
+"""the package `tokens`: what is granted, for whom and until when, and what is refused."""
 
 import zlib
 from base64 import b64decode
@@ -25,7 +25,7 @@ from livestream_server.tokens.agora import (
     Tokens,
     UnsafeGrant,
     UnusableAgoraSettings,
-    token_issuer,
+    create_token_issuer,
 )
 from tests.agora import vendor
 from tests.agora.vendor import APP_ID, CERTIFICATE, Case
@@ -60,12 +60,12 @@ def configured(**changes: Any) -> AgoraSettings:
 
 @pytest.fixture(params=["007", "006"])
 def issuer(request: pytest.FixtureRequest) -> TokenIssuer:
-    return token_issuer(configured(token_version=request.param))
+    return create_token_issuer(configured(token_version=request.param))
 
 
 def test_a_host_may_join_and_publish_for_exactly_the_life_of_the_token() -> None:
     """A right that outlives its token keeps its user in the channel without a warning to renew."""
-    tokens = token_issuer(configured()).issue(HOST, NOW)
+    tokens = create_token_issuer(configured()).issue(HOST, NOW)
     rtc, rtm = access_token2.decode(tokens.rtc), access_token2.decode(tokens.rtm)
     issued = int(SECOND.timestamp())
     rights = {1: 600, 2: 600, 3: 600, 4: 600}
@@ -77,17 +77,17 @@ def test_a_host_may_join_and_publish_for_exactly_the_life_of_the_token() -> None
 
 def test_the_audience_may_join_and_nothing_else() -> None:
     """Any viewer could speak in any stream."""
-    (service,) = access_token2.decode(token_issuer(configured()).issue(VIEWER, NOW).rtc).services
+    (service,) = access_token2.decode(create_token_issuer(configured()).issue(VIEWER, NOW).rtc).services
     assert service.privileges == {1: 600}
 
 
 def test_a_legacy_token_says_the_same_with_absolute_times() -> None:
     """Old SDKs would get other rights or another end than new ones."""
-    tokens = token_issuer(configured(token_version="006")).issue(HOST, NOW)
+    tokens = create_token_issuer(configured(token_version="006")).issue(HOST, NOW)
     ends = int((SECOND + LIFE).timestamp())
     assert access_token.decode(tokens.rtc).privileges == {1: ends, 2: ends, 3: ends, 4: ends}
     assert access_token.decode(tokens.rtm).privileges == {access_token.RTM_LOGIN: ends}
-    audience = token_issuer(configured(token_version="006")).issue(VIEWER, NOW)
+    audience = create_token_issuer(configured(token_version="006")).issue(VIEWER, NOW)
     assert access_token.decode(audience.rtc).privileges == {1: ends}
     assert tokens.expires_at == SECOND + LIFE
 
@@ -133,7 +133,7 @@ def test_legacy_tokens_are_the_librarys_bytes(grant: Grant, now: datetime, life:
 @given(grants, instants, lives, st.sampled_from(["007", "006"]))
 def test_the_end_that_is_told_is_the_end_of_both_tokens(grant: Grant, now: datetime, life: int, version: str) -> None:
     """A client would renew too late, and its user be removed in the middle of a stream."""
-    tokens = token_issuer(configured(token_version=version, token_life_seconds=life)).issue(grant, now)
+    tokens = create_token_issuer(configured(token_version=version, token_life_seconds=life)).issue(grant, now)
     assert inspect(tokens.rtc).expires_at == inspect(tokens.rtm).expires_at == tokens.expires_at
     assert tokens.expires_at == now.replace(microsecond=0) + timedelta(seconds=life)
     assert tokens.expires_at.utcoffset() == timedelta(0)
@@ -144,7 +144,7 @@ def test_the_end_that_is_told_is_the_end_of_both_tokens(grant: Grant, now: datet
 def test_no_token_outlives_what_it_is_for(grant: Grant, now: datetime, life: int, left: int, version: str) -> None:
     """Whoever was let into a stream would stay in its channel after the stream; but Agora takes no shorter life."""
     until = now.replace(microsecond=0) + timedelta(seconds=left)
-    tokens = token_issuer(configured(token_version=version, token_life_seconds=life)).issue(grant, now, until)
+    tokens = create_token_issuer(configured(token_version=version, token_life_seconds=life)).issue(grant, now, until)
     assert tokens.expires_at == now.replace(microsecond=0) + timedelta(seconds=min(life, max(left, 120)))
     for token in (tokens.rtc, tokens.rtm):
         found = inspect(token, certificate=CERTIFICATE, now=now)
@@ -152,7 +152,7 @@ def test_no_token_outlives_what_it_is_for(grant: Grant, now: datetime, life: int
 
 
 def test_spoken_tokens_end_with_what_they_are_for() -> None:
-    """Tests of the rooms above would not see it."""
+    """Tests of the packages above would not see it."""
     assert SpokenTokens(LIFE).issue(HOST, NOW, SECOND + LIFE / 2).expires_at == SECOND + LIFE / 2
 
 
@@ -163,7 +163,7 @@ def test_the_zone_of_the_clock_does_not_matter(issuer: TokenIssuer) -> None:
 
 
 @pytest.mark.parametrize(
-    "maker", [token_issuer(configured()), token_issuer(configured(token_version="006")), SpokenTokens()]
+    "maker", [create_token_issuer(configured()), create_token_issuer(configured(token_version="006")), SpokenTokens()]
 )
 def test_a_clock_without_a_zone_is_refused(maker: TokenIssuer) -> None:
     """Its time would be taken for local time, and tokens be dead or too long alive."""
@@ -214,13 +214,13 @@ def test_uids_for_anyone_or_out_of_range_are_refused(uid: int) -> None:
 
 @pytest.mark.parametrize("uid", [1, 2**31 - 1])
 def test_the_first_and_the_last_uid_are_taken(uid: int) -> None:
-    """A person who drew the last uid could never join."""
+    """A user who drew the last uid could never join."""
     assert Grant("demo", uid, "someone", publish=False).uid == uid
 
 
 @pytest.mark.parametrize("user_id", ["", " ", "*", "a*", "a b", "x" * 65, "é", "a\n", "\0"])
 def test_user_ids_that_agora_does_not_allow_are_refused(user_id: str) -> None:
-    """Agora would refuse the login, or two people share one."""
+    """Agora would refuse the login, or two users share one."""
     with pytest.raises(UnsafeGrant, match="user_id"):
         Grant("demo", 1, user_id, publish=False)
 
@@ -254,7 +254,7 @@ def test_a_refused_grant_is_an_error_of_our_own() -> None:
 def test_settings_that_cannot_work_stop_the_start_by_name(version: str, changes: dict[str, Any], setting: str) -> None:
     """The service would start, and every join fail; or the log would show the certificate."""
     with pytest.raises(UnusableAgoraSettings, match=rf"\A{setting} ") as refusal:
-        token_issuer(configured(token_version=version, **changes))
+        create_token_issuer(configured(token_version=version, **changes))
     assert CERTIFICATE[:-1] not in str(refusal.value)
     assert APP_ID.upper() not in str(refusal.value)
 
@@ -262,28 +262,28 @@ def test_settings_that_cannot_work_stop_the_start_by_name(version: str, changes:
 @pytest.mark.parametrize("life", [120, 86_400])
 def test_the_shortest_and_the_longest_life_are_served(life: int) -> None:
     """A life that the settings allow would stop the start."""
-    tokens = token_issuer(configured(token_life_seconds=life)).issue(HOST, NOW)
+    tokens = create_token_issuer(configured(token_life_seconds=life)).issue(HOST, NOW)
     assert tokens.expires_at == SECOND + timedelta(seconds=life)
 
 
 @pytest.mark.parametrize("empty", ["", "007", "006", APP_ID])
 def test_an_issuer_whose_tokens_do_not_read_back_stops_the_start(monkeypatch: pytest.MonkeyPatch, empty: str) -> None:
-    """As with Agora's builder, an empty token would be found by the first person who joins."""
+    """As with Agora's builder, an empty token would be found by the first user who joins."""
     monkeypatch.setattr(Seal, "tokens", lambda *_: [empty, empty])
     with pytest.raises(UnusableAgoraSettings, match="AGORA_TOKEN_VERSION"):
-        token_issuer(configured())
+        create_token_issuer(configured())
 
 
 def test_an_issuer_that_signs_with_another_certificate_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     """Agora would refuse every token, although each of them reads well."""
     monkeypatch.setattr(agora, "Seal", lambda app_id, _: Seal(app_id, "0" * 32))
     with pytest.raises(UnusableAgoraSettings, match="AGORA_TOKEN_VERSION"):
-        token_issuer(configured())
+        create_token_issuer(configured())
 
 
 def test_each_pair_of_tokens_has_its_own_salt_of_agoras_range() -> None:
-    """Tokens of one person and second would be equal, and a leaked one be taken for another."""
-    issuer = token_issuer(configured())
+    """Tokens of one user and second would be equal, and a leaked one be taken for another."""
+    issuer = create_token_issuer(configured())
     salts = [access_token2.decode(issuer.issue(HOST, NOW).rtc).salt for _ in range(200)]
     assert len(set(salts)) > 195  # 200 draws of 99,999,999: two equal ones happen once in 5,000 runs
     assert min(salts) >= 1
@@ -291,14 +291,14 @@ def test_each_pair_of_tokens_has_its_own_salt_of_agoras_range() -> None:
 
 
 def test_tokens_are_not_shown_in_logs_by_accident(issuer: TokenIssuer) -> None:
-    """Whoever reads a log could enter the stream in the person's place."""
+    """Whoever reads a log could enter the stream in the user's place."""
     tokens = issuer.issue(HOST, NOW)
     assert tokens.rtc not in repr(tokens)
     assert tokens.rtm not in repr(tokens)
 
 
 def test_spoken_tokens_say_what_they_grant() -> None:
-    """Tests of the rooms above could not see whom the server let in, as what and until when."""
+    """Tests of the packages above could not see whom the server let in, as what and until when."""
     assert SpokenTokens(LIFE).issue(HOST, NOW) == Tokens(
         app_id="0" * 32,
         rtc="rtc publisher channel=late-night-jazz-k3v9x0q2mb uid=4711 until=2027-01-15T08:10:00Z",

@@ -17,17 +17,17 @@ from livestream.v1.live_stream_service_pb2 import GetStreamRequest, GetStreamRes
 from livestream.v1.live_stream_service_pb2_grpc import (
     LiveStreamServiceServicer,
     LiveStreamServiceStub,
-    add_LiveStreamServiceServicer_to_server,
 )
 from livestream_client.channel import channel_options, open_channel
 from livestream_server.auth.caller import Caller
 from livestream_server.errors import UnusableSetting
+from livestream_server.transport.call import Call
 from livestream_server.transport.engine import STREAMS_PER_CONNECTION, bare_server
-from livestream_server.transport.methods import method_named
+from livestream_server.transport.methods import find_method
 from livestream_server.transport.pipeline import Guards, Registry
 from livestream_server.transport.server import GrpcServer
-from tests.promises.calls import code_of, until
-from tests.support.world import free_port, settings_for
+from tests.promises.calls import to_status_code, until
+from tests.support.environment import free_port, settings_for
 
 ECHO, TELL = "/test.Service/Echo", "/test.Service/Tell"
 OPTIONS = (("grpc.http2.bdp_probe", 0),)  # a client that does not widen its window for those who do not read
@@ -58,8 +58,8 @@ async def serving(
 def registered(seconds: list[float]) -> Mapping[str, Any]:
     """The pipeline's handlers of a service that answers at once; `seconds` gets the time of each call."""
 
-    class Room(LiveStreamServiceServicer):
-        async def GetStream(self, request: GetStreamRequest, context: Any) -> GetStreamResponse:
+    class FakeServicer(LiveStreamServiceServicer):
+        async def GetStream(self, request: GetStreamRequest, call: Call) -> GetStreamResponse:
             return GetStreamResponse()
 
     async def authenticate(_authorization: str) -> Caller:
@@ -72,7 +72,7 @@ def registered(seconds: list[float]) -> Mapping[str, Any]:
 
     limits = {"max_in_flight": 4, "max_deadline": 300.0, "max_streams": 2, "slow_seconds": 0.5}
     registry = Registry(Guards(authenticate, lambda _error: None, deadline, **limits))
-    add_LiveStreamServiceServicer_to_server(Room(), registry)  # type: ignore[arg-type]
+    registry.add("livestream.v1.LiveStreamService", FakeServicer())
     return registry.handlers
 
 
@@ -91,7 +91,7 @@ async def test_a_call_without_a_deadline_has_the_usual_time_of_its_method(engine
     async with serving(engine, registered(seconds)) as (_, channel):
         await get(channel)
         await get(channel, timeout=200)
-    usual = method_named("livestream.v1.LiveStreamService", "GetStream").timeout
+    usual = find_method("livestream.v1.LiveStreamService", "GetStream").timeout
     assert seconds[0] == usual
     assert usual < seconds[1] <= 201
 
@@ -105,7 +105,7 @@ async def test_a_caller_is_logged_by_one_address_on_any_interface(engine: str) -
 
 
 async def test_readers_who_do_not_read_take_no_threads(engine: str) -> None:
-    """Else a handful of them would stop whatever needs a thread: name lookups, pictures, other watchers."""
+    """Else a handful of them would stop whatever needs a thread: name lookups, images, other watchers."""
     stuck, over = 0, asyncio.Event()
 
     async def tell(_request: bytes, context: Any) -> None:
@@ -150,7 +150,9 @@ async def test_a_message_beyond_the_limit_is_refused(engine: str, compression: g
     async with serving(engine, {ECHO: grpc.unary_unary_rpc_method_handler(echo)}) as (_, channel):
         call = channel.unary_unary(ECHO)
         assert len(await call(bytes(1_000_000), compression=compression)) == 1_000_000
-        assert await code_of(call(bytes(7_000_000), compression=compression)) is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert (
+            await to_status_code(call(bytes(7_000_000), compression=compression)) is grpc.StatusCode.RESOURCE_EXHAUSTED
+        )
 
 
 async def test_metadata_beyond_the_limit_is_refused(engine: str) -> None:
@@ -158,7 +160,7 @@ async def test_metadata_beyond_the_limit_is_refused(engine: str) -> None:
     wanted = {"grpcio": grpc.StatusCode.RESOURCE_EXHAUSTED, "native": grpc.StatusCode.UNKNOWN}[engine]
     async with serving(engine, {ECHO: grpc.unary_unary_rpc_method_handler(echo)}) as (_, channel):
         call = channel.unary_unary(ECHO)
-        assert await code_of(call(b"", metadata=(("x-long", "x" * 20_000),))) is wanted
+        assert await to_status_code(call(b"", metadata=(("x-long", "x" * 20_000),))) is wanted
         assert await call(b"others", metadata=(("x-long", "x" * 6_000),)) == b"others"
 
 
@@ -168,7 +170,7 @@ async def test_two_hundred_calls_at_once_on_one_channel_are_all_answered(engine:
     async with serving(engine, {ECHO: grpc.unary_unary_rpc_method_handler(echo)}) as (_, channel):
         call = channel.unary_unary(ECHO)
         for _ in range(10):
-            ended.update(await asyncio.gather(*(code_of(call(bytes(1000), timeout=20)) for _ in range(200))))
+            ended.update(await asyncio.gather(*(to_status_code(call(bytes(1000), timeout=20)) for _ in range(200))))
     assert ended == {grpc.StatusCode.OK: 2000}
 
 
@@ -210,11 +212,11 @@ async def test_a_stop_finishes_what_is_in_flight_and_refuses_what_comes(engine: 
         return request
 
     async with serving(engine, {ECHO: grpc.unary_unary_rpc_method_handler(wait)}) as (server, channel):
-        in_flight = asyncio.ensure_future(code_of(channel.unary_unary(ECHO)(b"")))
+        in_flight = asyncio.ensure_future(to_status_code(channel.unary_unary(ECHO)(b"")))
         await taken.wait()
 
         async def refused() -> bool:
-            return await code_of(channel.unary_unary(ECHO)(b"", timeout=1)) is grpc.StatusCode.UNAVAILABLE
+            return await to_status_code(channel.unary_unary(ECHO)(b"", timeout=1)) is grpc.StatusCode.UNAVAILABLE
 
         stopping = asyncio.create_task(server.stop())
         await until(refused)

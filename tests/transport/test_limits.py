@@ -17,7 +17,6 @@ from livestream.v1.feed_service_pb2 import ListFeaturedStreamsRequest, ListFeatu
 from livestream.v1.feed_service_pb2_grpc import (
     FeedServiceServicer,
     FeedServiceStub,
-    add_FeedServiceServicer_to_server,
 )
 from livestream.v1.live_stream_service_pb2 import (
     CreateStreamRequest,
@@ -32,27 +31,25 @@ from livestream.v1.live_stream_service_pb2 import (
 from livestream.v1.live_stream_service_pb2_grpc import (
     LiveStreamServiceServicer,
     LiveStreamServiceStub,
-    add_LiveStreamServiceServicer_to_server,
 )
-from livestream.v1.people_service_pb2_grpc import PeopleServiceServicer, add_PeopleServiceServicer_to_server
+from livestream.v1.user_service_pb2_grpc import UserServiceServicer
 from livestream.v1.watch_service_pb2 import WatchStreamRequest, WatchStreamResponse
 from livestream.v1.watch_service_pb2_grpc import (
     WatchServiceServicer,
     WatchServiceStub,
-    add_WatchServiceServicer_to_server,
 )
 from livestream_server.auth.caller import Caller
 from livestream_server.errors import RateLimited, ServiceError, Unauthenticated
 from livestream_server.transport import limits as module
-from livestream_server.transport.call import begun
+from livestream_server.transport.call import Call, begin_call
 from livestream_server.transport.forwarded import parse_network
 from livestream_server.transport.limits import CallerLimits, Limits, StreamsWithoutToken, network_of
 from livestream_server.transport.pipeline import Guards, Registry
 from livestream_server.transport.rates import Rate
 from livestream_server.transport.server import GrpcServer
 from tests.promises.calls import until
+from tests.support.environment import settings_for
 from tests.support.failures import failure
-from tests.support.world import settings_for
 
 ID = "b" * 24
 ADMISSION = ("x-admission", "check")
@@ -71,7 +68,7 @@ async def authenticate(authorization: str) -> Caller:
 async def nothing() -> None: ...
 
 
-class Service(LiveStreamServiceServicer, FeedServiceServicer, PeopleServiceServicer, WatchServiceServicer):
+class Service(LiveStreamServiceServicer, FeedServiceServicer, UserServiceServicer, WatchServiceServicer):
     """Does whatever the test put into `do`."""
 
     do: Callable[[], Awaitable[Any]] = staticmethod(nothing)
@@ -82,22 +79,22 @@ class Service(LiveStreamServiceServicer, FeedServiceServicer, PeopleServiceServi
         await self.do()
         return answer
 
-    async def GetStream(self, request: Any, context: Any) -> Any:
+    async def GetStream(self, request: Any, call: Call) -> Any:
         return await self._do(GetStreamResponse())
 
-    async def JoinStream(self, request: Any, context: Any) -> Any:
+    async def JoinStream(self, request: Any, call: Call) -> Any:
         return await self._do(JoinStreamResponse())
 
-    async def LeaveStream(self, request: Any, context: Any) -> Any:
+    async def LeaveStream(self, request: Any, call: Call) -> Any:
         return await self._do(LeaveStreamResponse())
 
-    async def CreateStream(self, request: Any, context: Any) -> Any:
+    async def CreateStream(self, request: Any, call: Call) -> Any:
         return await self._do(CreateStreamResponse())
 
-    async def ListFeaturedStreams(self, request: Any, context: Any) -> Any:
+    async def ListFeaturedStreams(self, request: Any, call: Call) -> Any:
         return await self._do(ListFeaturedStreamsResponse())
 
-    async def WatchStream(self, request: Any, context: Any) -> AsyncIterator[Any]:
+    async def WatchStream(self, request: Any, call: Call) -> AsyncIterator[Any]:
         yield WatchStreamResponse(revision=1)
         await asyncio.Event().wait()
 
@@ -162,13 +159,8 @@ async def rig_with(engine: str, max_in_flight: int = 64, **numbers: Any) -> Asyn
         trusted_proxies=(parse_network("127.0.0.1"),),
     )
     registry, service = Registry(guards), Service()
-    for add in (
-        add_LiveStreamServiceServicer_to_server,
-        add_FeedServiceServicer_to_server,
-        add_PeopleServiceServicer_to_server,
-        add_WatchServiceServicer_to_server,
-    ):
-        add(service, registry)  # type: ignore[no-untyped-call]
+    for name in ("LiveStreamService", "FeedService", "UserService", "WatchService"):
+        registry.add(f"livestream.v1.{name}", service)
     server = GrpcServer(registry.handlers, settings_for("mongodb://127.0.0.1:1", "none", Path("none"), engine=engine))
     port = server.listen("127.0.0.1:0")
     await server.start()
@@ -241,7 +233,7 @@ async def test_refusals_are_counted_by_their_reason(engine: str) -> None:
 
 
 async def test_files_have_a_rate_of_their_own(engine: str) -> None:
-    """A picture costs a thousand times what the rest of its call does."""
+    """An image costs a thousand times what the rest of its call does."""
     async with rig_with(engine, uploads=HOURLY) as rig:
         many = [rig.create("ayse", thumbnail=b"p") for _ in range(5)]
         assert await outcomes(*many) == {OK: 3, "RATE_LIMITED": 2}
@@ -260,7 +252,7 @@ async def test_failed_authentications_count_by_address_and_spare_good_tokens(eng
 
 
 async def test_good_calls_do_not_count_by_address(engine: str) -> None:
-    """A crowd behind one address has as many calls as it has people."""
+    """A crowd behind one address has as many calls as it has users."""
     async with rig_with(engine, max_in_flight=512, reads=Rate(2, 3600)) as rig:
         crowd = [f"user{number}" for number in range(150)]
         assert await outcomes(*(rig.get(each, address="192.0.2.1") for each in crowd)) == {OK: 150}
@@ -277,9 +269,9 @@ async def test_anonymous_callers_have_a_hundred_times_the_rate_of_a_user(engine:
 
 
 async def test_an_internal_service_has_a_rate_of_its_own(engine: str) -> None:
-    """It acts for many people: their limit would stop it, and none would be no limit."""
+    """It acts for many users: their limit would stop it, and none would be no limit."""
     async with rig_with(engine, reads=HOURLY, joins=HOURLY, internal_calls=Rate(20, 3600)) as rig:
-        service = "payments", "people:write"
+        service = "payments", "users:write"
         calls = [rig.get(*service) for _ in range(10)] + [rig.join(*service) for _ in range(15)]
         assert await outcomes(*calls) == {OK: 20, "RATE_LIMITED": 5}
         assert await outcomes(*(rig.get("ayse", "openid") for _ in range(5))) == {OK: 3, "RATE_LIMITED": 2}
@@ -311,7 +303,7 @@ async def test_no_anonymous_address_and_no_service_takes_all_calls_in_flight(eng
     async with rig_with(engine, max_in_flight=100, share=0.25) as rig:
         gate = asyncio.Event()
         rig.service.do = gate.wait
-        for call in (rig.featured, lambda: rig.get("payments", "people:write")):
+        for call in (rig.featured, lambda: rig.get("payments", "users:write")):
             flood = [asyncio.ensure_future(outcome(call())) for _ in range(70)]
             done, _ = await asyncio.wait(flood, timeout=1)
             assert Counter(each.result() for each in done) == {"TOO_MANY_CALLS": 20}
@@ -347,13 +339,13 @@ async def test_a_caller_who_is_refused_all_the_time_is_told_later_and_later(monk
     limits = CallerLimits(Limits(), 64)
     for _ in range(500):
         refusal = RateLimited(30.0)
-        await limits.delay(refusal, begun("m", (), "ipv4:192.0.2.1:1", trusted_proxies=()))
+        await limits.delay(refusal, begin_call("m", (), "ipv4:192.0.2.1:1", trusted_proxies=()))
     assert len(slept) >= 350
     assert max(slept) <= module.LONGEST_DELAY
     assert slept[-1] > 0.9
     assert refusal.retry_after == 30 - slept[-1]
     slept.clear()
-    await limits.delay(RateLimited(30.0), begun("m", (), "ipv4:192.0.2.2:1", trusted_proxies=()))
+    await limits.delay(RateLimited(30.0), begin_call("m", (), "ipv4:192.0.2.2:1", trusted_proxies=()))
     assert not slept
 
 
@@ -372,7 +364,7 @@ async def test_a_crowd_of_refusals_is_held_back_and_others_are_not(engine: str, 
 async def test_refusals_that_are_held_back_are_bounded() -> None:
     """They are kept in memory for as long."""
     limits = CallerLimits(Limits(), 64)
-    call = begun("m", (), "ipv4:192.0.2.1:1", trusted_proxies=())
+    call = begin_call("m", (), "ipv4:192.0.2.1:1", trusted_proxies=())
     tasks = [asyncio.ensure_future(limits.delay(RateLimited(30.0), call)) for _ in range(3 * module.MAX_DELAYED)]
     await asyncio.sleep(0)
     assert limits._delayed <= module.MAX_DELAYED

@@ -1,4 +1,4 @@
-"""What every call goes through, shown on a real gRPC server with a room that misbehaves on demand."""
+"""What every call goes through, shown on a real gRPC server with a servicer that misbehaves on demand."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import grpc
 import pytest
@@ -18,21 +18,19 @@ from livestream.v1.live_stream_service_pb2 import GetStreamRequest, GetStreamRes
 from livestream.v1.live_stream_service_pb2_grpc import (
     LiveStreamServiceServicer,
     LiveStreamServiceStub,
-    add_LiveStreamServiceServicer_to_server,
 )
-from livestream.v1.people_service_pb2 import PutPersonRequest, PutPersonResponse
-from livestream.v1.people_service_pb2_grpc import (
-    PeopleServiceServicer,
-    PeopleServiceStub,
-    add_PeopleServiceServicer_to_server,
+from livestream.v1.user_service_pb2 import PutUserRequest, PutUserResponse
+from livestream.v1.user_service_pb2_grpc import (
+    UserServiceServicer,
+    UserServiceStub,
 )
 from livestream_server.auth.caller import Caller
-from livestream_server.errors import Refused, ServiceError, Unauthenticated
-from livestream_server.transport.call import begun, current_call, current_caller, peer_address
+from livestream_server.errors import FailedPrecondition, ServiceError, Unauthenticated
+from livestream_server.transport.call import Call, begin_call, parse_peer_address
 from livestream_server.transport.pipeline import Guards, Registry
 from livestream_server.transport.server import GrpcServer
+from tests.support.environment import settings_for
 from tests.support.failures import failure
-from tests.support.world import settings_for
 
 SOMEONE = "a" * 24
 GET = "/livestream.v1.LiveStreamService/GetStream"
@@ -42,7 +40,7 @@ class StoreIsDown(Exception):
     """What a driver would raise."""
 
 
-class TooHot(Refused):
+class TooHot(FailedPrecondition):
     """A refusal with metadata."""
 
     reason = "TOO_HOT"
@@ -54,31 +52,33 @@ class TooHot(Refused):
 async def authenticate(authorization: str) -> Caller:
     if authorization not in ("Bearer good", "Bearer service"):
         raise Unauthenticated("expired")
-    return Caller(SOMEONE, frozenset({"people:write"} if authorization == "Bearer service" else ()))
+    return Caller(SOMEONE, frozenset({"users:write"} if authorization == "Bearer service" else ()))
 
 
 def explain(error: Exception) -> ServiceError | None:
     return TooHot() if isinstance(error, StoreIsDown) else None
 
 
-class Room(LiveStreamServiceServicer):
+class FakeServicer(LiveStreamServiceServicer):
     """Does whatever the test put into `do`."""
 
     do: Callable[[], Awaitable[Any]]
+    calls: ClassVar[list[Call]] = []
 
-    async def GetStream(self, request: GetStreamRequest, context: Any) -> GetStreamResponse:
+    async def GetStream(self, request: GetStreamRequest, call: Call) -> GetStreamResponse:
+        self.calls.append(call)
         await self.do()
         return GetStreamResponse()
 
 
-class People(PeopleServiceServicer):
-    async def PutPerson(self, request: PutPersonRequest, context: Any) -> PutPersonResponse:
-        return PutPersonResponse()
+class Users(UserServiceServicer):
+    async def PutUser(self, request: PutUserRequest, call: Call) -> PutUserResponse:
+        return PutUserResponse()
 
 
 @dataclass
 class Rig:
-    room: Room
+    servicer: FakeServicer
     channel: grpc.aio.Channel
     stub: LiveStreamServiceStub
 
@@ -100,15 +100,15 @@ async def rig(engine: str) -> AsyncIterator[Rig]:
     limits = {"max_in_flight": 4, "max_deadline": 0.5, "max_streams": 2, "slow_seconds": 0.5}
     proxies = (ip_network("127.0.0.1"), ip_network("10.0.0.0/8"))
     registry = Registry(Guards(authenticate, explain, deadline, trusted_proxies=proxies, **limits))
-    room = Room()
-    add_LiveStreamServiceServicer_to_server(room, registry)  # type: ignore[arg-type]
-    add_PeopleServiceServicer_to_server(People(), registry)  # type: ignore[arg-type]
+    servicer = FakeServicer()
+    registry.add("livestream.v1.LiveStreamService", servicer)
+    registry.add("livestream.v1.UserService", Users())
     settings = settings_for("mongodb://127.0.0.1:1", "none", Path("none"), engine=engine)
     server = GrpcServer(registry.handlers, settings)
     port = server.listen("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield Rig(room, channel, LiveStreamServiceStub(channel))
+        yield Rig(servicer, channel, LiveStreamServiceStub(channel))
     await server.stop()
 
 
@@ -116,7 +116,7 @@ async def rig(engine: str) -> AsyncIterator[Rig]:
 def do_nothing(rig: Rig) -> None:
     async def nothing() -> None: ...
 
-    rig.room.do = nothing
+    rig.servicer.do = nothing
 
 
 def raises(error: Exception) -> Callable[[], Awaitable[None]]:
@@ -128,11 +128,11 @@ def raises(error: Exception) -> Callable[[], Awaitable[None]]:
 
 async def test_an_unexpected_exception_tells_the_caller_nothing(rig: Rig) -> None:
     """Class names, addresses and passwords in exception texts stay in the log."""
-    rig.room.do = raises(ValueError("connect mongodb://user:hunter2@host failed"))
+    rig.servicer.do = raises(ValueError("connect mongodb://user:hunter2@host failed"))
     with capture_logs() as logs:
         refused = await failure(rig.get())
     assert (refused.code, refused.message, refused.reason) == (grpc.StatusCode.INTERNAL, "internal error", "INTERNAL")
-    assert refused.domain == "livestream.v1"
+    assert refused.domain == "livestream"
     assert not refused.metadata
     told = next(each for each in logs if each["event"] == "unexpected failure")
     assert told["request_id"] == refused.request_id
@@ -141,7 +141,7 @@ async def test_an_unexpected_exception_tells_the_caller_nothing(rig: Rig) -> Non
 
 async def test_a_refusal_carries_reason_and_metadata(rig: Rig) -> None:
     """A caller may rely on the reason; what varies stands in the metadata."""
-    rig.room.do = raises(TooHot())
+    rig.servicer.do = raises(TooHot())
     refused = await failure(rig.get())
     assert (refused.code, refused.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "TOO_HOT")
     assert refused.metadata == {"degrees": "41"}
@@ -149,7 +149,7 @@ async def test_a_refusal_carries_reason_and_metadata(rig: Rig) -> None:
 
 async def test_a_stores_exception_is_explained(rig: Rig) -> None:
     """What the driver raises becomes words of the domain."""
-    rig.room.do = raises(StoreIsDown("10.0.0.1 refused"))
+    rig.servicer.do = raises(StoreIsDown("10.0.0.1 refused"))
     assert (await failure(rig.get())).reason == "TOO_HOT"
 
 
@@ -165,7 +165,7 @@ async def test_bytes_that_are_no_message_are_refused_in_our_words(rig: Rig, data
 
 
 async def test_a_request_that_is_too_long_is_refused(rig: Rig) -> None:
-    """Only a method that takes a picture takes more than 64 KiB."""
+    """Only a method that takes an image takes more than 64 KiB."""
     request = GetStreamRequest(live_stream_id="b" * 70_000)
     assert (await failure(rig.raw(request.SerializeToString()))).reason == "MALFORMED_REQUEST"
 
@@ -202,13 +202,13 @@ async def test_the_log_knows_why_a_token_failed(rig: Rig) -> None:
 
 async def test_an_internal_method_asks_for_its_scope(rig: Rig) -> None:
     """Being someone is not being a service."""
-    stub = PeopleServiceStub(rig.channel)
-    request = PutPersonRequest()
-    request.person.SetInParent()
+    stub = UserServiceStub(rig.channel)
+    request = PutUserRequest()
+    request.user.SetInParent()
     request.updated_at.SetInParent()
-    refused = await failure(stub.PutPerson(request, metadata=(("authorization", "Bearer good"),)))
+    refused = await failure(stub.PutUser(request, metadata=(("authorization", "Bearer good"),)))
     assert (refused.code, refused.reason) == (grpc.StatusCode.PERMISSION_DENIED, "MISSING_SCOPE")
-    assert await stub.PutPerson(request, metadata=(("authorization", "Bearer service"),)) == PutPersonResponse()
+    assert await stub.PutUser(request, metadata=(("authorization", "Bearer service"),)) == PutUserResponse()
 
 
 async def test_the_handler_knows_its_own_caller(rig: Rig) -> None:
@@ -216,12 +216,13 @@ async def test_the_handler_knows_its_own_caller(rig: Rig) -> None:
     seen: list[tuple[str, str]] = []
 
     async def do() -> None:
-        before = current_call().request_id
+        call = rig.servicer.calls[-1]
+        before = call.request_id
         await asyncio.sleep(0.01)
-        seen.append((before, current_call().request_id))
-        assert current_caller().id == SOMEONE
+        seen.append((before, call.request_id))
+        assert call.user_id == SOMEONE
 
-    rig.room.do = do
+    rig.servicer.do = do
     for _ in range(10):
         await asyncio.gather(
             *(rig.get(("authorization", "Bearer good"), ("x-request-id", f"id-{i}")) for i in range(4))
@@ -246,7 +247,7 @@ async def test_a_request_id_comes_back_or_is_made(rig: Rig, given: str | None, k
 async def test_too_many_calls_are_refused_at_once(rig: Rig) -> None:
     """Without a limit the service collapses; with it, what is taken is served."""
     gate = asyncio.Event()
-    rig.room.do = gate.wait
+    rig.servicer.do = gate.wait
     calls = [asyncio.ensure_future(failure(rig.get())) for _ in range(20)]
     done, pending = await asyncio.wait(calls, timeout=0.3)
     gate.set()
@@ -262,14 +263,14 @@ async def test_too_many_calls_are_refused_at_once(rig: Rig) -> None:
 
 async def test_a_burst_of_calls_is_judged_by_us(rig: Rig) -> None:
     """gRPC's own queue would refuse a crowd that reconnects with CANCELLED, without a reason and for good."""
-    rig.room.do = asyncio.Event().wait
+    rig.servicer.do = asyncio.Event().wait
     calls = [asyncio.ensure_future(failure(rig.get(timeout=60))) for _ in range(2_000)]
     assert {each.reason for each in await asyncio.gather(*calls)} == {"OVERLOADED", "DEADLINE_EXCEEDED"}
 
 
 async def test_a_call_without_end_is_ended_by_the_servers_deadline(rig: Rig) -> None:
     """A caller that sets no deadline does not hold a place for ever."""
-    rig.room.do = asyncio.Event().wait
+    rig.servicer.do = asyncio.Event().wait
     refused = await failure(rig.get())
     assert (refused.code, refused.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
 
@@ -284,7 +285,7 @@ async def test_the_callers_own_deadline_is_kept(rig: Rig) -> None:
         finally:
             ended.set()
 
-    rig.room.do = do
+    rig.servicer.do = do
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await rig.get(timeout=0.3)
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
@@ -302,7 +303,7 @@ async def test_a_caller_who_goes_away_cancels_the_work(rig: Rig) -> None:
         finally:
             ended.set()
 
-    rig.room.do = do
+    rig.servicer.do = do
     call = rig.get()
     waiting = asyncio.ensure_future(call.wait_for_connection())
     await asyncio.wait_for(started.wait(), 5)
@@ -338,7 +339,7 @@ async def test_every_call_is_one_log_line(rig: Rig) -> None:
 )
 def test_the_peers_address_is_read_from_grpcs_text(peer: str, address: str) -> None:
     """The address is recorded with a join; its port says nothing."""
-    assert peer_address(peer) == address
+    assert parse_peer_address(peer) == address
 
 
 @pytest.mark.parametrize(
@@ -363,14 +364,14 @@ async def test_the_client_is_whom_trusted_proxies_name_last(rig: Rig, forwarded:
 def test_several_entries_of_the_metadata_are_one_list() -> None:
     """gRPC's own library keeps the last alone, so no channel shows it; proxies and the other engine may send them."""
     metadata = [("x-forwarded-for", each) for each in ("198.51.100.1", "203.0.113.7, 10.0.0.1", "10.1.2.3")]
-    call = begun(GET, metadata, "ipv4:10.0.0.7:5123", trusted_proxies=(ip_network("10.0.0.0/8"),))
+    call = begin_call(GET, metadata, "ipv4:10.0.0.7:5123", trusted_proxies=(ip_network("10.0.0.0/8"),))
     assert call.peer == "203.0.113.7"
 
 
 async def test_health_knows_the_whole_server_and_each_service(rig: Rig) -> None:
     """Balancers ask by service, containers ask for all."""
     stub = health_pb2_grpc.HealthStub(rig.channel)
-    for name in ("", "livestream.v1.LiveStreamService", "livestream.v1.PeopleService"):
+    for name in ("", "livestream.v1.LiveStreamService", "livestream.v1.UserService"):
         answer = await stub.Check(health_pb2.HealthCheckRequest(service=name))
         assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -404,7 +405,7 @@ ASKED = ("x-admission", "check")
 
 async def test_admission_names_the_caller_and_does_nothing(rig: Rig) -> None:
     """A gateway asks it before it reads a long body; a stranger who sends the same metadata learns who they are."""
-    rig.room.do = raises(AssertionError("nothing may be done"))
+    rig.servicer.do = raises(AssertionError("nothing may be done"))
     call = rig.channel.unary_unary(GET)(b"\xff", metadata=(("authorization", "Bearer good"), ASKED))
     assert await call == b""
     assert dict(await call.trailing_metadata())["x-caller"] == SOMEONE
@@ -413,8 +414,8 @@ async def test_admission_names_the_caller_and_does_nothing(rig: Rig) -> None:
 async def test_admission_is_refused_to_whoever_cannot_call(rig: Rig) -> None:
     """It is no way around the token or the scope."""
     assert (await failure(rig.get(("authorization", "Bearer bad"), ASKED))).code is grpc.StatusCode.UNAUTHENTICATED
-    put = PeopleServiceStub(rig.channel).PutPerson
-    refused = await failure(put(PutPersonRequest(), metadata=(("authorization", "Bearer good"), ASKED)))
+    put = UserServiceStub(rig.channel).PutUser
+    refused = await failure(put(PutUserRequest(), metadata=(("authorization", "Bearer good"), ASKED)))
     assert refused.reason == "MISSING_SCOPE"
 
 
@@ -425,6 +426,6 @@ async def test_any_other_word_asks_for_no_admission(rig: Rig) -> None:
     async def do() -> None:
         done.append(True)
 
-    rig.room.do = do
+    rig.servicer.do = do
     await rig.get(("authorization", "Bearer good"), ("x-admission", "please"))
     assert done

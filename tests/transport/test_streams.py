@@ -1,4 +1,4 @@
-"""What every server stream goes through, shown on a real gRPC server with a room that misbehaves on demand."""
+"""What every server stream goes through, shown on a real gRPC server with a servicer that misbehaves on demand."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import grpc
 import pytest
@@ -16,16 +16,15 @@ from livestream.v1.watch_service_pb2 import WatchStreamRequest, WatchStreamRespo
 from livestream.v1.watch_service_pb2_grpc import (
     WatchServiceServicer,
     WatchServiceStub,
-    add_WatchServiceServicer_to_server,
 )
 from livestream_server.auth.caller import Caller
-from livestream_server.errors import Refused, ServiceError, Unauthenticated
-from livestream_server.transport.call import current_call, current_caller
+from livestream_server.errors import FailedPrecondition, ServiceError, Unauthenticated
+from livestream_server.transport.call import Call
 from livestream_server.transport.pipeline import Guards, Registry
 from livestream_server.transport.server import GrpcServer
 from tests.promises.calls import until
+from tests.support.environment import settings_for
 from tests.support.failures import Failure, failure
-from tests.support.world import settings_for
 
 SOMEONE = "a" * 24
 WATCH = "/livestream.v1.WatchService/WatchStream"
@@ -36,20 +35,22 @@ class StoreIsDown(Exception):
     """What a driver would raise."""
 
 
-class TooHot(Refused):
+class TooHot(FailedPrecondition):
     reason = "TOO_HOT_TO_WATCH"
 
     def __init__(self) -> None:
         super().__init__("it is too hot")
 
 
-class Room(WatchServiceServicer):
+class FakeServicer(WatchServiceServicer):
     """Streams whatever the test put into `told`."""
 
     told: Callable[[], AsyncIterator[WatchStreamResponse]]
     left = 0
+    calls: ClassVar[list[Call]] = []
 
-    async def WatchStream(self, request: WatchStreamRequest, context: Any) -> AsyncIterator[WatchStreamResponse]:
+    async def WatchStream(self, request: WatchStreamRequest, call: Call) -> AsyncIterator[WatchStreamResponse]:
+        self.calls.append(call)
         try:
             async for each in self.told():
                 yield each
@@ -59,7 +60,7 @@ class Room(WatchServiceServicer):
 
 @dataclass
 class Rig:
-    room: Room
+    servicer: FakeServicer
     registry: Registry
     channel: grpc.aio.Channel
     token_ends: list[float]
@@ -89,13 +90,13 @@ async def rig(engine: str) -> AsyncIterator[Rig]:
 
     limits = {"max_in_flight": 1, "max_deadline": 0.1, "max_streams": 2, "slow_seconds": 5.0}
     registry = Registry(Guards(authenticate, explain, deadline, **limits))
-    room = Room()
-    add_WatchServiceServicer_to_server(room, registry)  # type: ignore[arg-type]
+    servicer = FakeServicer()
+    registry.add("livestream.v1.WatchService", servicer)
     server = GrpcServer(registry.handlers, settings_for("mongodb://127.0.0.1:1", "none", Path("none"), engine=engine))
     port = server.listen("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield Rig(room, registry, channel, ends)
+        yield Rig(servicer, registry, channel, ends)
     await server.stop()
 
 
@@ -127,13 +128,13 @@ async def ended(call: Any) -> tuple[int, Failure]:
 
 async def test_a_stream_may_take_longer_than_any_call(rig: Rig) -> None:
     """The longest time of a call is no bound for watching."""
-    rig.room.told = some(ANSWER, then=0.3)
+    rig.servicer.told = some(ANSWER, then=0.3)
     assert [each async for each in rig.watch()] == [ANSWER]
 
 
 async def test_an_unexpected_exception_on_the_way_tells_the_caller_nothing(rig: Rig) -> None:
     """Class names, addresses and passwords in exception texts stay in the log."""
-    rig.room.told = some(ANSWER, ANSWER, then=ValueError("connect mongodb://user:hunter2@host failed"))
+    rig.servicer.told = some(ANSWER, ANSWER, then=ValueError("connect mongodb://user:hunter2@host failed"))
     with capture_logs() as logs:
         count, refused = await ended(rig.watch())
     assert (count, refused.code, refused.message) == (2, grpc.StatusCode.INTERNAL, "internal error")
@@ -145,7 +146,7 @@ async def test_an_unexpected_exception_on_the_way_tells_the_caller_nothing(rig: 
 @pytest.mark.parametrize("answers", [0, 2])
 async def test_a_refusal_keeps_its_words_before_and_on_the_way(rig: Rig, answers: int) -> None:
     """A store's exception is explained as in every other call."""
-    rig.room.told = some(*[ANSWER] * answers, then=StoreIsDown())
+    rig.servicer.told = some(*[ANSWER] * answers, then=StoreIsDown())
     count, refused = await ended(rig.watch())
     assert (count, refused.code, refused.reason) == (answers, grpc.StatusCode.FAILED_PRECONDITION, "TOO_HOT_TO_WATCH")
 
@@ -158,23 +159,24 @@ async def test_a_request_that_cannot_be_parsed_is_refused(rig: Rig) -> None:
 
 
 async def test_a_bad_token_opens_no_stream(rig: Rig) -> None:
-    """Nothing of the room runs for a stranger."""
-    rig.room.told = some(ANSWER)
+    """Nothing of the servicer runs for a stranger."""
+    rig.servicer.told = some(ANSWER)
     count, refused = await ended(rig.watch("bad"))
-    assert (count, refused.code, rig.room.left) == (0, grpc.StatusCode.UNAUTHENTICATED, 0)
+    assert (count, refused.code, rig.servicer.left) == (0, grpc.StatusCode.UNAUTHENTICATED, 0)
 
 
 async def test_the_caller_is_known_throughout(rig: Rig) -> None:
-    """The room asks who it is at any time."""
+    """The servicer asks who it is at any time."""
     seen = []
 
     async def told() -> AsyncIterator[WatchStreamResponse]:
+        call = rig.servicer.calls[-1]
         for _ in range(2):
-            seen.append((current_caller().id, current_call().method))
+            seen.append((call.user_id, call.method))
             yield ANSWER
             await asyncio.sleep(0.01)
 
-    rig.room.told = told
+    rig.servicer.told = told
     assert len([each async for each in rig.watch()]) == 2
     assert seen == [(SOMEONE, WATCH)] * 2
 
@@ -182,24 +184,24 @@ async def test_the_caller_is_known_throughout(rig: Rig) -> None:
 async def test_a_stream_ends_with_its_token_even_in_silence(rig: Rig) -> None:
     """Else a token that ran out would be good for as long as nothing happens."""
     rig.token_ends[0] = time.time() + 0.2
-    rig.room.told = some(ANSWER, then=60)
+    rig.servicer.told = some(ANSWER, then=60)
     with capture_logs() as logs:
         count, refused = await ended(rig.watch())
     assert (count, refused.code, refused.reason) == (1, grpc.StatusCode.UNAUTHENTICATED, "UNAUTHENTICATED")
     assert [each["cause"] for each in logs if each["event"] == "call"] == ["expired"]
-    await until(lambda: rig.room.left == 1)
+    await until(lambda: rig.servicer.left == 1)
 
 
 async def test_a_caller_who_goes_away_ends_the_stream(rig: Rig) -> None:
     """Its place is free for another, and the log says how it ended."""
-    rig.room.told = some(ANSWER, then=60)
+    rig.servicer.told = some(ANSWER, then=60)
     with capture_logs() as logs:
         for _ in range(5):
             call = rig.watch()
             await anext(aiter(call))
             call.cancel()
-            left = rig.room.left
-            await until(lambda left=left: rig.room.left > left)
+            left = rig.servicer.left
+            await until(lambda left=left: rig.servicer.left > left)
         await until(lambda: len(logs) == 5)
     assert [each["code"] for each in logs] == ["CANCELLED"] * 5
 
@@ -211,10 +213,10 @@ async def test_a_stop_ends_those_that_are_silent_and_those_that_are_not(rig: Rig
         while True:
             yield ANSWER
 
-    rig.room.told = some(ANSWER, then=60)
+    rig.servicer.told = some(ANSWER, then=60)
     silent = rig.watch()
     await anext(aiter(silent))
-    rig.room.told = busy
+    rig.servicer.told = busy
     talking = rig.watch()
     await anext(aiter(talking))
     rig.registry.end_streams()

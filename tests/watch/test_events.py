@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from tests.promises.calls import until
-from tests.support.world import LiveService, environment_for, running
+from tests.support.environment import LiveService, environment_for, running
 
 API = "/api/v1/live-stream"
 
@@ -96,7 +96,7 @@ async def test_a_ban_ends_the_events_with_a_failure(http: httpx2.AsyncClient, li
     stream = await post(http, live_service, "create", title="Live")
     async with events(http, live_service, stream["id"]) as told:
         await anext(told)
-        wanted = {"liveStreamId": stream["id"], "targetUserId": live_service.person_id("john")}
+        wanted = {"liveStreamId": stream["id"], "targetUserId": live_service.user_id("john")}
         answer = await http.post("/api/v1/live-stream-ban", json=wanted, headers=as_(live_service, "ayse"))
         assert answer.is_success
         *_, last = [each async for each in told if each]

@@ -1,4 +1,4 @@
-"""What one watcher is told, by the rules alone."""
+"""What one watcher is told, without any I/O."""
 
 from dataclasses import dataclass, field
 
@@ -35,7 +35,7 @@ class Paper:
     async def shows_audience(self, caller: Caller) -> bool:
         raise NotImplementedError
 
-    async def seen_by(self, caller: Caller) -> Snapshot:
+    async def present_to(self, caller: Caller) -> Snapshot:
         raise NotImplementedError
 
 
@@ -55,7 +55,7 @@ def test_whoever_has_seen_nothing_begins_with_a_snapshot() -> None:
 
 @given(last=st.integers(0, 600), seen=st.integers(0, 600))
 def test_whoever_resumes_is_told_just_what_they_missed_or_everything(last: int, seen: int) -> None:
-    """A gap is a wrong picture for good; a repeat may count a thing twice."""
+    """A gap is a wrong image for good; a repeat may count a thing twice."""
     watcher, paper = Watcher("jane", seen, counts=True), Paper(last)
     if watcher.needs_snapshot(paper):
         assert seen > last or last - seen > KEPT
@@ -106,7 +106,7 @@ def test_whoever_is_not_told_the_count_is_told_everything_else() -> None:
     assert revisions(watcher, Paper(5)) == [4, 5]
 
 
-def test_a_ban_is_the_banned_persons_business_alone() -> None:
+def test_a_ban_is_the_banned_users_business_alone() -> None:
     """Who else is banned is not for every viewer to know."""
     jane, john = Watcher("jane", 0, counts=True), Watcher("john", 0, counts=True)
     for each in (jane, john):

@@ -1,17 +1,17 @@
-"""What `make run` prints when everything is up: addresses, people, and lines to paste."""
+"""What `make run` prints when everything is up: addresses, users, and lines to paste."""
 
 import shlex
 import sys
 from pathlib import Path
 
 from livestream_run.dev.directory import DEFAULT, OVERRIDE, DevDirectory
-from livestream_run.dev.people import PEOPLE
-from livestream_run.dev.pictures import encoded, sample_photo
+from livestream_run.dev.images import draw_sample_photo, encode_image
+from livestream_run.dev.users import USERS
 
 
-def write_sample_picture(directory: DevDirectory) -> None:
-    """Put the picture that the lines upload into the directory."""
-    directory.sample_picture.write_bytes(encoded(sample_photo(), "JPEG"))
+def write_sample_image(directory: DevDirectory) -> None:
+    """Put the image that the lines upload into the directory."""
+    directory.sample_image.write_bytes(encode_image(draw_sample_photo(), "JPEG"))
 
 
 def banner(http_url: str, grpc_target: str, directory: DevDirectory) -> str:
@@ -22,15 +22,15 @@ def banner(http_url: str, grpc_target: str, directory: DevDirectory) -> str:
         grpc_target: host:port where the service listens.
         directory: Where the set-up keeps its data.
     """
-    people = "\n".join(f"  {each.username:<8}{each.id}  {each.name} {each.surname}" for each in PEOPLE)
+    users = "\n".join(f"  {each.username:<8}{each.id}  {each.name} {each.surname}" for each in USERS)
     return f"""
   REST   {http_url}
   Docs   {http_url}/docs
   gRPC   {grpc_target}
-  Data   {shlex.quote(_shown(directory.path))}
+  Data   {shlex.quote(_relative(directory.path))}
 
-People (`{_program("livestream-server")} token NAME` prints a token)
-{people}
+Users (`{_find_program("livestream-server")} token NAME` prints a token)
+{users}
 
 To paste into another terminal, in this directory: ayse creates a stream and goes live, mehmet watches; over REST, then
 over gRPC. The same Idempotency-Key answers with the same stream: change it to create another one.
@@ -41,20 +41,20 @@ Ctrl-C stops everything; the data stays.
 
 
 def lines_to_paste(http_url: str, grpc_target: str, directory: DevDirectory) -> str:
-    """Shell commands that create a stream and let people in; they can be pasted again and again.
+    """Shell commands that create a stream and let users in; they can be pasted again and again.
 
     Without comments: an interactive zsh takes them for commands.
     """
     live_stream = f"{http_url}/api/v1/live-stream"
     service = "livestream.v1.LiveStreamService"
-    token, python, grpcurl, buf = (_program(name) for name in ("livestream-server", "python", "grpcurl", "buf"))
+    token, python, grpcurl, buf = (_find_program(name) for name in ("livestream-server", "python", "grpcurl", "buf"))
     return f"""\
 {_set_directory(directory)}TOKEN=$({token} token ayse)
 VIEWER=$({token} token mehmet)
 
 STREAM=$(curl -sS {live_stream}/create -H "Authorization: Bearer $TOKEN" \\
   -H "Idempotency-Key: first-stream" -F title="Songs at dusk" -F interest=music -F durationGoal=60 \\
-  -F thumbnail=@{shlex.quote(_shown(directory.sample_picture))})
+  -F thumbnail=@{shlex.quote(_relative(directory.sample_image))})
 echo "$STREAM"
 ID=$(echo "$STREAM" | {python} -c 'import json, sys; print(json.load(sys.stdin)["data"]["id"])')
 
@@ -77,12 +77,12 @@ def _set_directory(directory: DevDirectory) -> str:
     return f"export {OVERRIDE}={shlex.quote(str(directory.path))}\n"
 
 
-def _program(name: str) -> str:
+def _find_program(name: str) -> str:
     """The program as a shell finds it: beside this interpreter, else by its bare name on PATH."""
     path = Path(sys.executable).parent / name
-    return shlex.quote(_shown(path)) if path.exists() else name
+    return shlex.quote(_relative(path)) if path.exists() else name
 
 
-def _shown(path: Path) -> str:
+def _relative(path: Path) -> str:
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

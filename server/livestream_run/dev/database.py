@@ -24,7 +24,7 @@ from typing import Self
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from livestream_run.dev import leash
+from livestream_run.dev import end_with_parent
 from livestream_run.dev.errors import DevError
 from livestream_run.dev.private import make_private
 
@@ -96,7 +96,7 @@ class EmbeddedDatabase:
                 client.admin.command("ping")
         except (EOFError, TimeoutError, PyMongoError) as error:
             self.kill()
-            raise DevError(self._why_not(b"".join(tail))) from error
+            raise DevError(self._explain_failure(b"".join(tail))) from error
         except BaseException:  # Ctrl-C while waiting
             self.kill()
             raise
@@ -126,7 +126,7 @@ class EmbeddedDatabase:
     def _run(self, command: list[str], listening: Future[int], tail: deque[bytes]) -> None:
         """Start the server and read what it says until it ends: a full pipe would block it.
 
-        Both in this thread, because Linux ends a leashed child with the *thread* that started it.
+        Both in this thread, because Linux ends such a child with the *thread* that started it.
         """
         try:
             with (
@@ -163,7 +163,7 @@ class EmbeddedDatabase:
                 f"The database cannot write to {self.directory} ({error.strerror}). Make that a directory of "
                 "your own, or choose another one with LIVESTREAM_DEV_DIRECTORY."
             ) from error
-        command = [sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), str(binary)]
+        command = [sys.executable, "-I", "-S", end_with_parent.__file__, str(os.getpid()), str(binary)]
         command += ["--config", str(empty)]  # else it looks for one in the current and the home directory
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--storage-path", str(data)]
         command += ["--sync-on-commit", "--cache-size", "256M", "--log-level", "INFO"]
@@ -171,7 +171,7 @@ class EmbeddedDatabase:
             command += ["--log-file-max", "64MB"]  # else 2 GB are taken at once
         return command
 
-    def _why_not(self, output: bytes) -> str:
+    def _explain_failure(self, output: bytes) -> str:
         data, log = self.directory / "data", self.directory / "database.log"
         if IN_USE.search(output):
             return (

@@ -1,4 +1,4 @@
-"""The directory of development: the lock, the secrets, the pictures and the database of one `make run`."""
+"""The directory of development: the lock, the secrets, the images and the database of one `make run`."""
 
 import fcntl
 import os
@@ -43,7 +43,7 @@ class DevDirectory:
         self.path = (path or Path(os.environ.get(OVERRIDE) or DEFAULT)).resolve()
         self.database = self.path / "database"
         self.media = self.path / "media"
-        self.sample_picture = self.path / "sample.jpg"
+        self.sample_image = self.path / "sample.jpg"
         self._secrets = self.path / "secrets.json"
         self._lock: BinaryIO | None = None
 
@@ -91,7 +91,7 @@ class DevDirectory:
 
         Args:
             mongodb_uri: Connection string of the embedded database.
-            http_port: The gateway's port, which the pictures' addresses carry.
+            http_port: The gateway's port, which the images' addresses carry.
 
         Raises:
             DevError: The environment sets one half of the Agora project, which does not fit a made-up other half.

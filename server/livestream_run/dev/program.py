@@ -11,12 +11,12 @@ import uvloop
 from livestream_client import LiveStreamClient
 from livestream_run import logs
 from livestream_run.addresses import Address, AddressInUse, require_free
-from livestream_run.dev.banner import banner, write_sample_picture
+from livestream_run.dev.banner import banner, write_sample_image
 from livestream_run.dev.database import EmbeddedDatabase
 from livestream_run.dev.directory import DevDirectory
 from livestream_run.dev.errors import DevError
-from livestream_run.dev.people import PEOPLE, demo_people
 from livestream_run.dev.token import dev_token
+from livestream_run.dev.users import USERS, demo_users
 from livestream_run.serve import Bound, serve
 from livestream_server.settings import Settings
 
@@ -32,7 +32,7 @@ def develop(path: Path | None, *, grpc_address: Address, http_address: Address) 
         os.environ.update(directory.settings_environment(uri, http_address.port))
         settings = Settings()
         logs.configure(settings)
-        write_sample_picture(directory)
+        write_sample_image(directory)
 
         async def started(bound: Bound) -> None:
             await register(str(bound.grpc), directory, settings.media.base_url)
@@ -42,13 +42,13 @@ def develop(path: Path | None, *, grpc_address: Address, http_address: Address) 
 
 
 async def register(target: str, directory: DevDirectory, media_base_url: str) -> None:
-    """Record the demo people, as the user service would."""
+    """Record the demo users, as the user service would."""
     # gRPC would go through a proxy to this machine, too.
     os.environ["no_grpc_proxy"] = "127.0.0.1"  # noqa: SIM112 - gRPC reads it in lower case
-    token = dev_token(directory, PEOPLE[0].username, "people:write")
+    token = dev_token(directory, USERS[0].username, "users:write")
     async with LiveStreamClient(target, token=token) as client:
-        for each in demo_people(directory.media, media_base_url):
-            await client.put_person(each.person, updated_at=each.updated_at.ToDatetime(tzinfo=UTC))
+        for each in demo_users(directory.media, media_base_url):
+            await client.put_user(each.user, updated_at=each.updated_at.ToDatetime(tzinfo=UTC))
 
 
 @contextmanager

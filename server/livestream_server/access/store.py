@@ -1,4 +1,4 @@
-"""Access grants as documents of the collection `access_grants`, one per person and stream."""
+"""Access grants as documents of the collection `access_grants`, one per user and stream."""
 
 from datetime import datetime
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
-from livestream_server.errors import NotAllowed
+from livestream_server.errors import PermissionDenied
 from livestream_server.mongo.client import Database, Document
 
 
-class PaymentRequired(NotAllowed):
+class PaymentRequired(PermissionDenied):
     """The stream is paid, and the caller has no grant for it."""
 
     reason = "PAYMENT_REQUIRED"
@@ -26,12 +26,12 @@ class AccessGrants:
         self._grants = database["access_grants"]
 
     async def require(self, stream_id: str, user_id: str) -> None:
-        """Raise PaymentRequired unless the person has a grant for the stream."""
+        """Raise PaymentRequired unless the user has a grant for the stream."""
         if not await self.has(stream_id, user_id):
             raise PaymentRequired(stream_id)
 
     async def has(self, stream_id: str, user_id: str) -> bool:
-        """Whether the person has a grant for the stream."""
+        """Whether the user has a grant for the stream."""
         return await self._grants.find_one({"_id": _key(stream_id, user_id)}) is not None
 
     async def grant(self, stream_id: str, user_id: str, now: datetime) -> datetime:

@@ -6,7 +6,7 @@ from math import inf
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A person or a service: 24 lower-case hexadecimal digits, and the scopes that the issuer granted."""
+    """A user or a service: 24 lower-case hexadecimal digits, and the scopes that the issuer granted."""
 
     id: str
     scopes: frozenset[str]

@@ -12,7 +12,7 @@ MAX_LIFE_SECONDS = 86_400
 
 _NO_SCOPES: frozenset[str] = frozenset()  # one for all tokens that are remembered
 
-_PERSON = re.compile(r"[0-9a-f]{24}")
+_USER = re.compile(r"[0-9a-f]{24}")
 _TYPES = {"jwt", "at+jwt"}  # RFC 7519, RFC 9068: an ID token or a token of another kind is no access token
 _HEADER_NAMES = {"alg", "typ", "kid"}
 # Key ids are chosen by the issuer: thumbprints, base64, dates, names. They never name a file or an address here,
@@ -20,7 +20,7 @@ _HEADER_NAMES = {"alg", "typ", "kid"}
 _KEY_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9._~:+/=-]{1,128}")
 
 
-def algorithm_and_key_id(header: Mapping[str, Any], settings: JwtSettings) -> tuple[str, str | None]:
+def check_header(header: Mapping[str, Any], settings: JwtSettings) -> tuple[str, str | None]:
     """How the token says that it is signed, once that is known to be a way that the settings allow.
 
     Everything else that a header can carry (keys, addresses of keys, critical extensions) is refused unread.
@@ -38,31 +38,31 @@ def algorithm_and_key_id(header: Mapping[str, Any], settings: JwtSettings) -> tu
     return algorithm, key_id
 
 
-def caller_and_expiry(claims: Mapping[str, Any], settings: JwtSettings, now: float) -> tuple[Caller, int]:
+def check_claims(claims: Mapping[str, Any], settings: JwtSettings, now: float) -> tuple[Caller, int]:
     """Whom the claims name, and until when (Unix seconds, without leeway).
 
     Raises Unauthenticated with the first cause found.
     """
     expires = _check_times(claims, settings.leeway_seconds, now)
     _check_parties(claims, settings)
-    person = claims.get("sub")
-    if not isinstance(person, str) or not _PERSON.fullmatch(person):
+    user = claims.get("sub")
+    if not isinstance(user, str) or not _USER.fullmatch(user):
         raise Unauthenticated("malformed_subject" if "sub" in claims else "missing_claim")
-    return Caller(person, _scopes(claims), expires + settings.leeway_seconds), expires
+    return Caller(user, _read_scopes(claims), expires + settings.leeway_seconds), expires
 
 
 def _check_times(claims: Mapping[str, Any], leeway: int, now: float) -> int:
-    issued, expires = _seconds(claims, "iat"), _seconds(claims, "exp")
+    issued, expires = _read_seconds(claims, "iat"), _read_seconds(claims, "exp")
     if not 0 < expires - issued <= MAX_LIFE_SECONDS:
         raise Unauthenticated("wrong_life")
     if expires <= now - leeway:
         raise Unauthenticated("expired")
-    if max(issued, _seconds(claims, "nbf") if "nbf" in claims else issued) > now + leeway:
+    if max(issued, _read_seconds(claims, "nbf") if "nbf" in claims else issued) > now + leeway:
         raise Unauthenticated("not_yet_valid")
     return expires
 
 
-def _seconds(claims: Mapping[str, Any], name: str) -> int:
+def _read_seconds(claims: Mapping[str, Any], name: str) -> int:
     """Whole Unix seconds. RFC 7519 allows fractions; no issuer needs them, and floats overflow and round."""
     value = claims.get(name)
     if type(value) is not int:  # a bool is an int to isinstance
@@ -84,7 +84,7 @@ def _check_parties(claims: Mapping[str, Any], settings: JwtSettings) -> None:
         raise Unauthenticated("missing_claim")
 
 
-def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
+def _read_scopes(claims: Mapping[str, Any]) -> frozenset[str]:
     scope = claims.get("scope", "")
     if not isinstance(scope, str):
         raise Unauthenticated("malformed_scope")

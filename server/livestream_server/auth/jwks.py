@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 from jwt import PyJWK, PyJWKClient, PyJWKClientError, PyJWTError
 
-from livestream_server.auth.keys import UnusableKeys, bound
+from livestream_server.auth.keys import UnusableKeys, bind
 from livestream_server.errors import Unauthenticated, Unavailable
 
 LIFE_SECONDS = 300.0
@@ -92,13 +92,13 @@ class PublishedKeys:
             document = self._client.fetch_data()
         except (PyJWKClientError, OSError, ValueError, RecursionError):
             raise UnusableKeys("JWT_JWKS_URL does not answer with a key set") from None
-        keys = _usable(document, self._algorithms)
+        keys = _select_usable(document, self._algorithms)
         if not keys:
             raise UnusableKeys(f"JWT_JWKS_URL publishes no key that fits {', '.join(self._algorithms)}")
         return keys
 
 
-def _usable(document: Mapping[str, Any], algorithms: Sequence[str]) -> dict[str, dict[str, PyJWK]]:
+def _select_usable(document: Mapping[str, Any], algorithms: Sequence[str]) -> dict[str, dict[str, PyJWK]]:
     """By key id, then by algorithm. A key without `alg` serves every allowed algorithm that its type fits."""
     keys: dict[str, dict[str, PyJWK]] = {}
     listed = document.get("keys")
@@ -108,7 +108,7 @@ def _usable(document: Mapping[str, Any], algorithms: Sequence[str]) -> dict[str,
         for algorithm in algorithms:
             if jwk.get("alg") in (None, algorithm):
                 try:
-                    key = bound(jwk, algorithm)
+                    key = bind(jwk, algorithm)
                 except PyJWTError:
                     continue
                 keys.setdefault(jwk["kid"], {}).setdefault(algorithm, key)

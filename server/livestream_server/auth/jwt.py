@@ -9,10 +9,10 @@ from hashlib import sha256
 from jwt import InvalidSignatureError, PyJWS, PyJWTError
 
 from livestream_server.auth.caller import Caller
-from livestream_server.auth.claims import algorithm_and_key_id, caller_and_expiry
+from livestream_server.auth.claims import check_claims, check_header
 from livestream_server.auth.jwks import PublishedKeys
 from livestream_server.auth.keys import Keys, StaticKeys
-from livestream_server.auth.strict_json import strict_object
+from livestream_server.auth.strict_json import parse_strict_object
 from livestream_server.auth.verified import VerifiedTokens
 from livestream_server.errors import Unauthenticated
 from livestream_server.settings import JwtSettings
@@ -73,16 +73,16 @@ class Authenticator:
         if not _COMPACT.fullmatch(token):
             raise Unauthenticated("malformed")
         try:
-            header = strict_object(urlsafe_b64decode(token.partition(".")[0] + "=="))
+            header = parse_strict_object(urlsafe_b64decode(token.partition(".")[0] + "=="))
         except (ValueError, RecursionError):
             raise Unauthenticated("malformed") from None
-        algorithm, key_id = algorithm_and_key_id(header, self._settings)
+        algorithm, key_id = check_header(header, self._settings)
         key = await self._keys.find(algorithm, key_id)
         try:
             payload = self._signatures.decode_complete(token, key, algorithms=[algorithm])["payload"]
-            claims = strict_object(payload)
+            claims = parse_strict_object(payload)
         except InvalidSignatureError:
             raise Unauthenticated("bad_signature") from None
         except (PyJWTError, ValueError, RecursionError):
             raise Unauthenticated("malformed") from None
-        return caller_and_expiry(claims, self._settings, now)
+        return check_claims(claims, self._settings, now)

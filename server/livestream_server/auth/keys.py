@@ -40,13 +40,13 @@ class StaticKeys:
         self._keys: Mapping[str, PyJWK] = {}
 
     async def start(self) -> None:
-        self._keys = _configured(self._settings)
+        self._keys = _load_configured(self._settings)
 
     async def find(self, algorithm: str, key_id: str | None) -> PyJWK:  # noqa: ARG002 - see the class
         return self._keys[algorithm]
 
 
-def bound(jwk: dict[str, Any], algorithm: str) -> PyJWK:
+def bind(jwk: dict[str, Any], algorithm: str) -> PyJWK:
     """A public or shared key (RFC 7517), for one algorithm only.
 
     Raises InvalidKeyError if the key's type, curve or length (RFC 7518: HMAC as long as the hash,
@@ -61,18 +61,18 @@ def bound(jwk: dict[str, Any], algorithm: str) -> PyJWK:
     return key
 
 
-def _configured(settings: JwtSettings) -> dict[str, PyJWK]:
+def _load_configured(settings: JwtSettings) -> dict[str, PyJWK]:
     key: Any
     if settings.secret:
         name, key = "JWT_SECRET", settings.secret.get_secret_value()
     elif settings.public_key_file:
-        name, key = "JWT_PUBLIC_KEY_FILE", _public_key(settings.public_key_file)
+        name, key = "JWT_PUBLIC_KEY_FILE", _read_public_key(settings.public_key_file)
     else:
         raise UnusableKeys("JWT_SECRET, JWT_PUBLIC_KEY_FILE or JWT_JWKS_URL must be set")
-    return {each: _fitting(key, each, name) for each in settings.algorithms}
+    return {each: _bind_configured(key, each, name) for each in settings.algorithms}
 
 
-def _public_key(file: Path) -> object:
+def _read_public_key(file: Path) -> object:
     try:
         return load_pem_public_key(file.read_bytes())
     except OSError:
@@ -81,9 +81,9 @@ def _public_key(file: Path) -> object:
         raise UnusableKeys("JWT_PUBLIC_KEY_FILE must hold one public key in PEM") from None
 
 
-def _fitting(key: Any, algorithm: str, setting: str) -> PyJWK:
+def _bind_configured(key: Any, algorithm: str, setting: str) -> PyJWK:
     family = get_algorithm_by_name(algorithm)
     try:
-        return bound(family.to_jwk(family.prepare_key(key), as_dict=True), algorithm)
+        return bind(family.to_jwk(family.prepare_key(key), as_dict=True), algorithm)
     except (InvalidKeyError, TypeError):
         raise UnusableKeys(f"{setting} is of the wrong kind or too short for {algorithm}") from None

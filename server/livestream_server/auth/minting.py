@@ -15,7 +15,7 @@ def mint(
     life_seconds: int = 86_400,
     now: float | None = None,
 ) -> str:
-    """An HS256 token for `sub` (a person's id), valid from `now` (Unix seconds; default: the present).
+    """An HS256 token for `sub` (a user's id), valid from `now` (Unix seconds; default: the present).
 
     A life beyond 86,400 s is signed, but no `Authenticator` accepts it.
     """

@@ -1,1 +1,1 @@
-"""Lists of streams, and of the people who make them. Reads what other rooms write."""
+"""Lists of streams, and of the users who make them. Reads what other packages write."""

@@ -47,7 +47,7 @@ STREAM_INDEXES = [
         name="of_broadcaster",
     ),
 ]
-SEAT_INDEXES = [
+PARTICIPANT_INDEXES = [
     IndexModel([("_id.user", ASCENDING), ("joined_at", DESCENDING), ("stream", DESCENDING)], name="of_viewer"),
 ]
 
@@ -75,7 +75,7 @@ class Listing:
     def pipeline(self, after: Position | None = None) -> list[Document]:
         """The stages that answer with the list, from its beginning or from what follows `after`."""
         direction = DESCENDING if self.descending else ASCENDING
-        conditions = [each for each in (self.rest, self._following(after)) if each]
+        conditions = [each for each in (self.rest, self._match_following(after)) if each]
         return [
             {"$match": self.bounds},
             *({"$match": each} for each in conditions),
@@ -83,12 +83,12 @@ class Listing:
             *self.join,
         ]
 
-    def counting(self) -> list[Document]:
+    def count_pipeline(self) -> list[Document]:
         """The stages that count the whole list, as `total`."""
         rest = [{"$match": self.rest}] if self.rest else []
         return [{"$match": self.bounds}, *rest, *self.join, {"$count": "total"}]
 
-    def _following(self, after: Position | None) -> Document:
+    def _match_following(self, after: Position | None) -> Document:
         """What comes after that item. Absent values sort lowest, and comparisons with values do not see them."""
         if after is None:
             return {}
@@ -131,7 +131,7 @@ def with_guest(user: str, status: str | None, key: str, *, descending: bool) -> 
     """Streams to which `user` is invited, in one state or in all."""
     return Listing(
         f"guest.{key}.{'desc' if descending else 'asc'}",
-        _of(user) | ({"status": status} if status else {}),
+        _match_broadcaster(user) | ({"status": status} if status else {}),
         (key, "_id"),
         descending,
         rest={"creator": {"$ne": ObjectId(user)}},
@@ -145,7 +145,7 @@ def upcoming(user: str, since: datetime, until: datetime) -> Listing:
     """
     return Listing(
         "upcoming",
-        _of(user) | {"status": {"$in": ["active", "preparing", "scheduled"]}},
+        _match_broadcaster(user) | {"status": {"$in": ["active", "preparing", "scheduled"]}},
         ("status", "planned_start", "_id"),
         descending=False,
         rest={
@@ -164,21 +164,23 @@ def hosted_now(user: str) -> Listing:
 
 def past(user: str) -> Listing:
     """Streams that `user` created and that have ended."""
-    return Listing("past", _of(user) | {"status": "ended"}, ("ended_at", "_id"), rest={"creator": ObjectId(user)})
+    return Listing(
+        "past", _match_broadcaster(user) | {"status": "ended"}, ("ended_at", "_id"), rest={"creator": ObjectId(user)}
+    )
 
 
 def broadcasted(user: str) -> Listing:
     """Streams of `user` as creator or guest that have ended."""
-    return Listing("broadcasted", _of(user) | {"status": "ended"}, ("ended_at", "_id"))
+    return Listing("broadcasted", _match_broadcaster(user) | {"status": "ended"}, ("ended_at", "_id"))
 
 
 def watched(user: str) -> Listing:
-    """Streams that have ended and in which `user` has an audience's seat, the last one first taken first."""
+    """Streams that have ended and in which `user` has an audience's participant, the last one first taken first."""
     return Listing(
         "watched",
         {"_id.user": ObjectId(user)},
         ("joined_at", "stream"),
-        collection="seats",
+        collection="participants",
         join=(
             {"$lookup": {"from": "streams", "localField": "stream", "foreignField": "_id", "as": "of"}},
             {"$unwind": "$of"},
@@ -193,5 +195,5 @@ def among(stream_ids: Iterable[str]) -> Listing:
     return Listing("among", {"_id": {"$in": ids}}, ("_id",), rest={"status": "active"})
 
 
-def _of(user: str) -> Document:
+def _match_broadcaster(user: str) -> Document:
     return {"broadcasters.user": ObjectId(user), "deleted_at": None}

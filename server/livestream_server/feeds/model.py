@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from livestream_server.errors import Invalid, Violation
+from livestream_server.errors import InvalidArgument, Violation
 
 A_DAY = timedelta(days=1)
 LONGEST_WINDOW = timedelta(days=2 * 366)
@@ -44,10 +44,10 @@ class Position:
         return base64.urlsafe_b64encode(f"{listing}|{key}|{self.id}".encode()).decode().rstrip("=")
 
 
-def position(cursor: str, listing: str) -> Position | None:
+def parse_cursor(cursor: str, listing: str) -> Position | None:
     """Where the list of that name continues; None for an empty cursor, which begins it.
 
-    Raises Invalid for whatever `Position.cursor` has not written for this list.
+    Raises InvalidArgument for whatever `Position.cursor` has not written for this list.
     """
     if not cursor:
         return None
@@ -57,7 +57,7 @@ def position(cursor: str, listing: str) -> Position | None:
     except (ValueError, OverflowError, binascii.Error):
         read = None
     if read is None or read.cursor(listing) != cursor:
-        raise Invalid(Violation("cursor", "must be the next_cursor that this list answered with"))
+        raise InvalidArgument(Violation("cursor", "must be the next_cursor that this list answered with"))
     return read
 
 
@@ -67,20 +67,20 @@ def _key(kind: str, digits: str) -> datetime | int | None:
     return int(digits) if kind == "i" else _EPOCH + timedelta(milliseconds=int(digits))
 
 
-def window(now: datetime, before: timedelta, after: timedelta) -> tuple[datetime, datetime]:
+def clamp_window(now: datetime, before: timedelta, after: timedelta) -> tuple[datetime, datetime]:
     """From `before` to `after` now."""
     return now - min(before, LONGEST_WINDOW), now + min(after, LONGEST_WINDOW)
 
 
-def span(field: str, hours: int | None, minutes: int | None) -> timedelta:
-    """The length of one side of a window, a day if nothing is said; raises Invalid if it is negative or said twice.
+def parse_span(field: str, hours: int | None, minutes: int | None) -> timedelta:
+    """The length of one side of a window, a day if absent; raises InvalidArgument if it is negative or given twice.
 
     `field` is `before` or `after`.
     """
     given = {f"{unit}_{field}": value for unit, value in (("hours", hours), ("minutes", minutes)) if value is not None}
     for name, value in given.items():
         if value < 0:
-            raise Invalid(Violation(name, "must be 0 or more"))
+            raise InvalidArgument(Violation(name, "must be 0 or more"))
     if len(given) > 1:
-        raise Invalid(Violation(f"minutes_{field}", f"must be absent if hours_{field} is given"))
+        raise InvalidArgument(Violation(f"minutes_{field}", f"must be absent if hours_{field} is given"))
     return timedelta(hours=hours or 0, minutes=minutes or 0) if given else A_DAY

@@ -1,4 +1,4 @@
-"""What is watched most: two short lists in the collection `rankings`, counted from the seats now and then.
+"""What is watched most: two short lists in the collection `rankings`, counted from the participants now and then.
 
 Counting takes a look at each present viewer, or at each viewer of 30 days, which no call could wait for, and which
 anonymous callers must not be able to set off. So the processes take turns: whoever finds a ranking due counts it, once
@@ -38,7 +38,7 @@ class Rankings:
     """Counts who and what is watched most, and remembers it."""
 
     def __init__(self, database: Database, feeds: Feeds, clock: Callable[[], datetime], *, every: timedelta) -> None:
-        self._seats = database["seats"]
+        self._participants = database["participants"]
         self._rankings = database["rankings"]
         self._feeds = feeds
         self._clock = clock
@@ -46,7 +46,7 @@ class Rankings:
 
     async def prepare(self) -> None:
         """Create the indexes that counting rests on; nothing happens if they are there."""
-        await self._seats.create_indexes(INDEXES)
+        await self._participants.create_indexes(INDEXES)
 
     async def featured(self) -> list[str]:
         """Ids of the streams that were watched most, the most watched first; some may have ended meanwhile."""
@@ -89,7 +89,7 @@ class Rankings:
         return True
 
     async def _most_watched_now(self, now: datetime) -> list[ObjectId]:
-        """Active streams by the number of people who are present; after them those that were started last."""
+        """Active streams by the number of users who are present; after them those that were started last."""
         pipeline: list[Document] = [
             {"$match": {"until": {"$gt": now}}},
             {"$group": {"_id": "$stream", "viewers": {"$sum": 1}}},
@@ -99,12 +99,12 @@ class Rankings:
             {"$limit": FEATURED_LENGTH},
             {"$project": {"viewers": 1}},
         ]
-        watched = [each["_id"] async for each in await self._seats.aggregate(pipeline)]
+        watched = [each["_id"] async for each in await self._participants.aggregate(pipeline)]
         newest = await self._feeds.read(live(), FEATURED_LENGTH)
         return list(dict.fromkeys([*watched, *(each["_id"] for each in newest.documents)]))[:FEATURED_LENGTH]
 
     async def _most_watched_lately(self, now: datetime) -> list[ObjectId]:
-        """Creators by the number of different people who took a seat in a stream of theirs."""
+        """Creators by the number of different users who took a participant in a stream of theirs."""
         pipeline: list[Document] = [
             {"$match": {"joined_at": {"$gte": now - LATELY}}},
             {"$group": {"_id": {"creator": "$creator", "viewer": "$_id.user"}}},
@@ -112,4 +112,4 @@ class Rankings:
             {"$sort": {"viewers": -1, "_id": 1}},
             {"$limit": CREATORS_LENGTH},
         ]
-        return [each["_id"] async for each in await self._seats.aggregate(pipeline)]
+        return [each["_id"] async for each in await self._participants.aggregate(pipeline)]

@@ -1,4 +1,4 @@
-"""What callers send to FeedService, as values of this room; raises Invalid for what can have no meaning."""
+"""What callers send to FeedService, as values; raises InvalidArgument for what can have no meaning."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,10 +8,10 @@ from google.protobuf.message import Message
 
 from livestream.v1 import feed_service_pb2 as rpc
 from livestream.v1.live_stream_pb2 import LiveStreamStatus
-from livestream_server.errors import Invalid, Violation
+from livestream_server.errors import InvalidArgument, Violation
 from livestream_server.feeds.listings import Listing, with_guest
-from livestream_server.feeds.model import Position, Selection, position, span, window
-from livestream_server.transport.paging import MAX_LIMIT, MAX_PAGE, Page, page_of
+from livestream_server.feeds.model import Position, Selection, clamp_window, parse_cursor, parse_span
+from livestream_server.transport.paging import MAX_LIMIT, MAX_PAGE, Page, parse_page
 
 USUAL_PAGE = 10
 
@@ -38,60 +38,64 @@ _SORTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class PageRequest:
     """Which part of a list is asked for: a page by its number, or what follows a position."""
 
     page: Page
     after: Position | None
 
 
-def page_asked(request: PagedRequest, listing: Listing) -> Asked:
-    """The part of `listing` that the request asks for; raises Invalid for what is out of range."""
-    return _asked(request, listing, page_of(given(request, "page"), given(request, "limit"), usual_limit=USUAL_PAGE))
+def parse_page_request(request: PagedRequest, listing: Listing) -> PageRequest:
+    """The part of `listing` that the request asks for; raises InvalidArgument for what is out of range."""
+    return _page_request(
+        request,
+        listing,
+        parse_page(read_optional(request, "page"), read_optional(request, "limit"), usual_limit=USUAL_PAGE),
+    )
 
 
-def page_mended(request: PagedRequest, listing: Listing) -> Asked:
+def parse_page_request_leniently(request: PagedRequest, listing: Listing) -> PageRequest:
     """The part of `listing` that the request asks for, where what is out of range is not refused but mended."""
-    number, limit = given(request, "page") or 0, given(request, "limit") or 0
+    number, limit = read_optional(request, "page") or 0, read_optional(request, "limit") or 0
     page = Page(
         min(number, MAX_PAGE) if number > 0 else 1,
         min(limit, MAX_LIMIT) if limit > 0 else USUAL_PAGE,
     )
-    return _asked(request, listing, page)
+    return _page_request(request, listing, page)
 
 
-def _asked(request: PagedRequest, listing: Listing, page: Page) -> Asked:
+def _page_request(request: PagedRequest, listing: Listing, page: Page) -> PageRequest:
     if request.cursor and request.HasField("page"):
-        raise Invalid(Violation("page", "must be absent if a cursor is given"))
-    return Asked(page, position(request.cursor, listing.name))
+        raise InvalidArgument(Violation("page", "must be absent if a cursor is given"))
+    return PageRequest(page, parse_cursor(request.cursor, listing.name))
 
 
-def limit_of(request: Message, usual: int, *, cut: bool = False) -> int:
-    """How many items are asked for, 1 to 100; raises Invalid, or cuts what is above.
+def parse_limit(request: Message, usual: int, *, cut: bool = False) -> int:
+    """How many items are asked for, 1 to 100; raises InvalidArgument, or cuts what is above.
 
     Lists for which the public contract names no upper bound are cut.
     """
-    limit: int = usual if (asked := given(request, "limit")) is None else asked
+    limit: int = usual if (asked := read_optional(request, "limit")) is None else asked
     if limit < 1 or (limit > MAX_LIMIT and not cut):
-        raise Invalid(Violation("limit", "must be 1 or more" if cut else f"must be 1 to {MAX_LIMIT}"))
+        raise InvalidArgument(Violation("limit", "must be 1 or more" if cut else f"must be 1 to {MAX_LIMIT}"))
     return min(limit, MAX_LIMIT)
 
 
-def selection_of(request: rpc.ListStreamsForYouRequest) -> Selection:
-    """The selection; raises Invalid if there is no such one."""
+def parse_selection(request: rpc.ListStreamsForYouRequest) -> Selection:
+    """The selection; raises InvalidArgument if there is no such one."""
     if request.selection not in _SELECTIONS:
-        raise Invalid(Violation("selection", "must be live, scheduled or crowdfunding"))
+        raise InvalidArgument(Violation("selection", "must be live, scheduled or crowdfunding"))
     return _SELECTIONS[request.selection]
 
 
-def guest_streams_of(request: rpc.ListGuestStreamsRequest, guest: str) -> Listing:
-    """The list that the request describes; raises Invalid for a state, key or order that does not exist."""
+def parse_guest_listing(request: rpc.ListGuestStreamsRequest, guest: str) -> Listing:
+    """The list that the request describes; raises InvalidArgument for a state, key or order that does not exist."""
     if request.status not in LiveStreamStatus.values():
-        raise Invalid(Violation("status", "must be a state of a stream"))
+        raise InvalidArgument(Violation("status", "must be a state of a stream"))
     if request.sort_by not in _SORTS:
-        raise Invalid(Violation("sort_by", "must be what streams can be ordered by"))
+        raise InvalidArgument(Violation("sort_by", "must be what streams can be ordered by"))
     if request.sort_order not in rpc.SortOrder.values():
-        raise Invalid(Violation("sort_order", "must be asc or desc"))
+        raise InvalidArgument(Violation("sort_order", "must be asc or desc"))
     status = LiveStreamStatus.Name(request.status).removeprefix("LIVE_STREAM_STATUS_").lower()
     return with_guest(
         guest,
@@ -101,14 +105,15 @@ def guest_streams_of(request: rpc.ListGuestStreamsRequest, guest: str) -> Listin
     )
 
 
-def window_of(request: UpcomingRequest, now: datetime) -> tuple[datetime, datetime]:
+def parse_window(request: UpcomingRequest, now: datetime) -> tuple[datetime, datetime]:
     """The window of time that the request describes, in hours or minutes."""
     before, after = (
-        span(side, given(request, f"hours_{side}"), given(request, f"minutes_{side}")) for side in ("before", "after")
+        parse_span(side, read_optional(request, f"hours_{side}"), read_optional(request, f"minutes_{side}"))
+        for side in ("before", "after")
     )
-    return window(now, before, after)
+    return clamp_window(now, before, after)
 
 
-def given(request: Message, field: str) -> Any:
+def read_optional(request: Message, field: str) -> Any:
     """The value of an optional field; None if it is absent."""
     return getattr(request, field) if request.HasField(field) else None

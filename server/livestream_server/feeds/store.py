@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from livestream_server.feeds.listings import SEAT_INDEXES, STREAM_INDEXES, Listing
+from livestream_server.feeds.listings import PARTICIPANT_INDEXES, STREAM_INDEXES, Listing
 from livestream_server.feeds.model import Position
 from livestream_server.mongo.client import Database, Document
 
@@ -21,8 +21,8 @@ class Slice:
     """What continues the list; empty at its end."""
 
     @property
-    def people(self) -> set[str]:
-        """Everyone whose card the streams show."""
+    def users(self) -> set[str]:
+        """Everyone whose summary the streams show."""
         return {str(each["user"]) for document in self.documents for each in document["broadcasters"]}
 
 
@@ -35,7 +35,7 @@ class Feeds:
     async def prepare(self) -> None:
         """Create the indexes that the lists rest on; nothing happens if they are there."""
         await self._database["streams"].create_indexes(STREAM_INDEXES)
-        await self._database["seats"].create_indexes(SEAT_INDEXES)
+        await self._database["participants"].create_indexes(PARTICIPANT_INDEXES)
 
     async def read(self, listing: Listing, limit: int, *, skip: int = 0, after: Position | None = None) -> Slice:
         """At most `limit` streams, after the first `skip` of the list or of what follows `after`."""
@@ -49,7 +49,7 @@ class Feeds:
 
     async def count(self, listing: Listing) -> int:
         """How many streams the whole list has."""
-        found = await self._aggregate(listing, listing.counting())
+        found = await self._aggregate(listing, listing.count_pipeline())
         # An empty list has no row at all in MongoDB, and one with 0 in the embedded database.
         return int(found[0]["total"]) if found else 0
 

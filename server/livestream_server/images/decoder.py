@@ -1,4 +1,4 @@
-"""A process that decodes one picture and ends, under limits that the kernel keeps."""
+"""A process that decodes one image and ends, under limits that the kernel keeps."""
 
 import ctypes
 import os
@@ -10,8 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from livestream_server.errors import Invalid
-from livestream_server.images.default import default_thumbnail
+from livestream_server.errors import InvalidArgument
+from livestream_server.images.default import draw_default_thumbnail
 from livestream_server.images.thumbnail import encode_thumbnail
 from livestream_server.images.wire import Reply, pack_reply
 
@@ -24,7 +24,7 @@ _LIBC = ctypes.CDLL(None)
 
 
 def decode_and_exit(data: bytes | bytearray, out: socket.socket, *, heic: bool, parent: int) -> NoReturn:
-    """In a forked process: send the reply for the picture, or for none the default thumbnail, and end the process."""
+    """In a forked process: send the reply for the image, or for none the default thumbnail, and end the process."""
     code = 1
     with suppress(BaseException):  # nothing may return into the parent's code
         _end_with(parent)
@@ -46,8 +46,8 @@ def address_space() -> int:
 
 def _reply(data: bytes, *, heic: bool) -> bytes:
     try:
-        return pack_reply(Reply.DONE, encode_thumbnail(data, heic=heic) if data else default_thumbnail())
-    except Invalid as error:
+        return pack_reply(Reply.DONE, encode_thumbnail(data, heic=heic) if data else draw_default_thumbnail())
+    except InvalidArgument as error:
         return pack_reply(Reply.REFUSED, error.violations[0].description.encode())
 
 

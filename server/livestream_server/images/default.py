@@ -1,4 +1,4 @@
-"""The picture of a stream whose creator sent none: drawn here, so that the project ships no binary file."""
+"""The image of a stream whose creator sent none: drawn here, so that the project ships no binary file."""
 
 from functools import lru_cache
 
@@ -12,25 +12,25 @@ _SMOOTH = 4  # shapes are drawn larger by this factor and shrunk, which rounds t
 
 
 @lru_cache(maxsize=1)
-def default_thumbnail() -> bytes:
+def draw_default_thumbnail() -> bytes:
     """A play sign on a dark, glowing ground: 1280x720, WebP. The same bytes for the same version of Pillow."""
-    picture = Image.composite(
-        Image.new("RGB", SIZE, _BOTTOM_RIGHT), Image.new("RGB", SIZE, _TOP_LEFT), _diagonal().resize(SIZE)
+    image = Image.composite(
+        Image.new("RGB", SIZE, _BOTTOM_RIGHT), Image.new("RGB", SIZE, _TOP_LEFT), _draw_diagonal().resize(SIZE)
     )
     glow = Image.radial_gradient("L").resize((1400, 1000)).point(lambda value: max(0, 255 - value) * 0.75)
-    picture.paste(_GLOW, (SIZE[0] // 2 - 700, SIZE[1] // 2 - 400), glow)
-    picture.paste(_SIGN, mask=_play_sign())
-    return encode_webp(picture)
+    image.paste(_GLOW, (SIZE[0] // 2 - 700, SIZE[1] // 2 - 400), glow)
+    image.paste(_SIGN, mask=_draw_play_sign())
+    return encode_webp(image)
 
 
-def _diagonal() -> Image.Image:
+def _draw_diagonal() -> Image.Image:
     """Grey levels that rise from the top left corner to the bottom right one."""
     downwards = Image.linear_gradient("L")
     return Image.blend(downwards, downwards.transpose(Image.Transpose.TRANSPOSE), 0.5)
 
 
-def _play_sign() -> Image.Image:
-    """Mask of a triangle with round corners in a ring, in the middle of the picture."""
+def _draw_play_sign() -> Image.Image:
+    """Mask of a triangle with round corners in a ring, in the middle of the image."""
     width, height = (side * _SMOOTH for side in SIZE)
     x, y, unit = width / 2, height / 2, height / 100
     mask = Image.new("L", (width, height))

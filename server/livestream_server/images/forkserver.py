@@ -1,4 +1,4 @@
-"""The program that decodes pictures for all workers of a service: forks a decoder for each, and keeps its time.
+"""The program that decodes images for all workers of a service: forks a decoder for each, and keeps its time.
 
 It has one thread and never imports grpc, so that a fork is safe, and gets no environment, so that there is no secret in
 it. Its standard input is a socket on which the service sends the connections of `wire`; it ends when nobody holds the
@@ -31,7 +31,7 @@ _CRASHES = {signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal
 
 
 class Forkserver:
-    """Takes connections from `inbox` and answers each with its picture."""
+    """Takes connections from `inbox` and answers each with its image."""
 
     def __init__(self, inbox: socket.socket, queue: FairQueue, *, heic: bool) -> None:
         self._inbox = inbox
@@ -141,7 +141,7 @@ async def _while_connected(caller: socket.socket, work: Coroutine[Any, Any, T]) 
 
 
 def main() -> None:
-    """Run the program; it starts no process and reads no picture before it is asked to."""
+    """Run the program; it starts no process and reads no image before it is asked to."""
     parser = argparse.ArgumentParser()
     for each in ("--workers", "--queue", "--share"):
         parser.add_argument(each, type=int, required=True)

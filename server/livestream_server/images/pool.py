@@ -1,4 +1,4 @@
-"""The decoders of a service, seen from the service: one forkserver for all its workers, and a connection per picture.
+"""The decoders of a service, seen from the service: one forkserver for all its workers, and a connection per image.
 
 It is started before the workers are forked and before anything of grpc is imported, which must not be loaded before a
 fork. The socket to it is inherited: no address, no file, and nobody else can reach it.
@@ -15,7 +15,14 @@ from hashlib import sha256
 from importlib.util import find_spec
 from typing import Self
 
-from livestream_server.errors import CannotStart, Exhausted, Invalid, Unavailable, UnusableSetting, Violation
+from livestream_server.errors import (
+    CannotStart,
+    InvalidArgument,
+    ResourceExhausted,
+    Unavailable,
+    UnusableSetting,
+    Violation,
+)
 from livestream_server.images import wire
 from livestream_server.images.wire import Reply
 from livestream_server.settings import Settings
@@ -26,35 +33,35 @@ _HEARD_SECONDS = 10.0  # a new forkserver comes a second after an old one ended,
 _KEPT_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "PYTHON")
 
 
-class ImageQueueFull(Exhausted):
-    """As many pictures are being decoded and waiting as the settings allow."""
+class ImageQueueFull(ResourceExhausted):
+    """As many images are being decoded and waiting as the settings allow."""
 
     reason = "IMAGE_QUEUE_FULL"
 
     def __init__(self) -> None:
-        super().__init__("too many pictures are being processed; try again later")
+        super().__init__("too many images are being processed; try again later")
 
 
-class ImageShareExceeded(Exhausted):
-    """As many pictures of the caller are being decoded and waiting as one user may have."""
+class ImageShareExceeded(ResourceExhausted):
+    """As many images of the caller are being decoded and waiting as one user may have."""
 
     reason = "IMAGE_SHARE_EXCEEDED"
 
     def __init__(self) -> None:
-        super().__init__("too many of your pictures are being processed; try again when one of them is done")
+        super().__init__("too many of your images are being processed; try again when one of them is done")
 
 
 class DecodersUnavailable(CannotStart):
-    """The processes that decode pictures do not answer; they may later."""
+    """The processes that decode images do not answer; they may later."""
 
     def __init__(self) -> None:
-        super().__init__("the processes that decode pictures do not answer")
+        super().__init__("the processes that decode images do not answer")
 
 
 class DecoderPool:
-    """Starts the forkserver, keeps it running, and hands it pictures.
+    """Starts the forkserver, keeps it running, and hands it images.
 
-    The process that made the pool is its owner; its forked children may use it too. `workers` pictures are decoded at
+    The process that made the pool is its owner; its forked children may use it too. `workers` images are decoded at
     the same time, `queue` more may wait, `share` of all of them may be of one user.
     """
 
@@ -107,13 +114,13 @@ class DecoderPool:
             await asyncio.sleep(RESTART_PAUSE)
 
     async def decode(self, data: bytes, user: str) -> bytes:
-        """The thumbnail of the picture that `user` sent, as WebP.
+        """The thumbnail of the image that `user` sent, as WebP.
 
-        Raises Invalid for a picture that cannot be taken, ImageQueueFull or ImageShareExceeded, and Unavailable if the
-        decoders do not answer. Whoever cancels this ends the decoding.
+        Raises InvalidArgument for an image that cannot be taken, ImageQueueFull or ImageShareExceeded, and Unavailable
+        if the decoders do not answer. Whoever cancels this ends the decoding.
         """
         if not data or len(data) > MAX_BYTES:  # not worth the way
-            raise Invalid(Violation("thumbnail", "must be at most 5 MiB" if data else "must not be empty"))
+            raise InvalidArgument(Violation("thumbnail", "must be at most 5 MiB" if data else "must not be empty"))
         return await self._ask(data, sha256(user.encode()).digest()[:16])
 
     async def draw_default(self) -> bytes:
@@ -131,7 +138,7 @@ class DecoderPool:
             case Reply.DONE:
                 return payload
             case Reply.REFUSED:
-                raise Invalid(Violation("thumbnail", payload.decode()))
+                raise InvalidArgument(Violation("thumbnail", payload.decode()))
             case Reply.QUEUE_FULL:
                 raise ImageQueueFull
             case Reply.SHARE_EXCEEDED:
@@ -172,7 +179,7 @@ def open_decoders(settings: Settings) -> DecoderPool:
 
 
 async def _converse(ours: socket.socket, data: bytes, share: bytes) -> tuple[Reply, bytes]:
-    """Tell the forkserver of the picture, send it when its turn comes; the last reply."""
+    """Tell the forkserver of the image, send it when its turn comes; the last reply."""
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(ours, wire.HEADER.pack(share, len(data)))
     async with asyncio.timeout(_HEARD_SECONDS):

@@ -16,7 +16,7 @@ class ShareExceeded(Exception):
 class FairQueue:
     """`places` may work at once and `waiting` more may wait, at most `share` of all of them for one user.
 
-    A free place goes to the users in turn, whoever had one last comes last: with one place, whoever sends one picture
+    A free place goes to the users in turn, whoever had one last comes last: with one place, whoever sends one image
     does not wait for the second of anybody.
     """
 

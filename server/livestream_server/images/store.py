@@ -1,6 +1,6 @@
 """Keeps thumbnails: in a local directory or in an S3 bucket, under the hash of their bytes.
 
-A key never names anything but its content, so a picture is written once, may be cached for good, and two
+A key never names anything but its content, so an image is written once, may be cached for good, and two
 processes that store the same one do not disturb each other.
 """
 
@@ -27,11 +27,11 @@ _S3_PATIENCE = timedelta(seconds=10)
 
 
 class MediaNotWritable(UnusableSetting):
-    """The place that the settings name for pictures cannot be written. The message names the setting, not its value."""
+    """The place that the settings name for images cannot be written. The message names the setting, not its value."""
 
 
 class Thumbnails:
-    """Has pictures decoded by `pool`, and stores the thumbnails."""
+    """Has images decoded by `pool`, and stores the thumbnails."""
 
     def __init__(self, settings: MediaSettings, pool: DecoderPool) -> None:
         self._settings = settings
@@ -39,25 +39,25 @@ class Thumbnails:
         self._default_key: str | None = None
 
     async def start(self) -> None:
-        """Store the default thumbnail, which shows that pictures can be decoded and stored.
+        """Store the default thumbnail, which shows that images can be decoded and stored.
 
         Raises MediaNotWritable or DecodersUnavailable.
         """
         setting = "MEDIA_S3_BUCKET" if self._settings.s3_bucket else "MEDIA_DIRECTORY"
         try:
-            picture = await self._pool.draw_default()
+            image = await self._pool.draw_default()
         except Unavailable as error:
             raise DecodersUnavailable from error
         try:
-            self._default_key = await self._put(picture)
+            self._default_key = await self._put(image)
         except (BaseError, OSError, NotImplementedError) as error:
-            raise MediaNotWritable(f"{setting}: pictures cannot be written there: {_why(error)}") from error
+            raise MediaNotWritable(f"{setting}: images cannot be written there: {_describe(error)}") from error
 
     async def store(self, data: bytes, user: str) -> str:
-        """The key of the picture that `user` sent, stored as a thumbnail: `thumbnails/<32 hex digits>.webp`.
+        """The key of the image that `user` sent, stored as a thumbnail: `thumbnails/<32 hex digits>.webp`.
 
-        Raises Invalid (see `encode_thumbnail`), ImageQueueFull or ImageShareExceeded (at once), or Unavailable (the
-        decoders or the store do not answer).
+        Raises InvalidArgument (see `encode_thumbnail`), ImageQueueFull or ImageShareExceeded (at once), or Unavailable
+        (the decoders or the store do not answer).
         """
         encoded = await self._pool.decode(data, user)
         try:
@@ -66,7 +66,7 @@ class Thumbnails:
             raise Unavailable from error
 
     def url(self, key: str | None) -> str:
-        """Public address of the picture, or of the default thumbnail if there is none. Needs `start`."""
+        """Public address of the image, or of the default thumbnail if there is none. Needs `start`."""
         return f"{self._settings.base_url}/{key or self._default_key}"
 
     @cached_property
@@ -84,17 +84,17 @@ class Thumbnails:
             retry_config={"max_retries": _S3_RETRIES, "retry_timeout": _S3_PATIENCE},
         )
 
-    async def _put(self, picture: bytes) -> str:
-        """Write the picture unless it is there. Both stores show it whole or not at all."""
-        key = _key(picture)
+    async def _put(self, image: bytes) -> str:
+        """Write the image unless it is there. Both stores show it whole or not at all."""
+        key = _key(image)
         attributes = None if isinstance(self._store, LocalStore) else _ATTRIBUTES  # a plain file has none
         with suppress(AlreadyExistsError):
-            await self._store.put_async(key, picture, mode="create", attributes=attributes)
+            await self._store.put_async(key, image, mode="create", attributes=attributes)
         return key
 
 
-def _key(picture: bytes) -> str:
-    return f"thumbnails/{sha256(picture).hexdigest()[:32]}.webp"
+def _key(image: bytes) -> str:
+    return f"thumbnails/{sha256(image).hexdigest()[:32]}.webp"
 
 
 def _s3_config(settings: MediaSettings) -> "S3Config":
@@ -108,7 +108,7 @@ def _s3_config(settings: MediaSettings) -> "S3Config":
     return config
 
 
-def _why(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     """The failure without paths and addresses, which the store's own words would spell out."""
     match error:
         case OSError(strerror=str(reason)):

@@ -8,7 +8,7 @@ cheaply. The limits of time and memory of the decoder's process hold for whateve
 import re
 import struct
 
-from livestream_server.errors import Invalid, Violation
+from livestream_server.errors import InvalidArgument, Violation
 
 MAX_PARTS = 2_000  # segments, chunks or boxes; an AVIF of a phone has some 50, a large PNG in chunks of 8 KiB has 640
 MAX_PADDING = 4_096  # bytes between the segments of a JPEG
@@ -33,9 +33,9 @@ _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 
 
-def refusal(description: str) -> Invalid:
-    """The error for a picture that can never be taken; `description` is what it must be."""
-    return Invalid(Violation("thumbnail", description))
+def refusal(description: str) -> InvalidArgument:
+    """The error for an image that can never be taken; `description` is what it must be."""
+    return InvalidArgument(Violation("thumbnail", description))
 
 
 def format_of(data: bytes) -> str | None:
@@ -54,7 +54,7 @@ def format_of(data: bytes) -> str | None:
 
 
 def require_pixels(kind: str, pixels: int) -> None:
-    """Raises Invalid if a picture of that format has too many."""
+    """Raises InvalidArgument if an image of that format has too many."""
     limit = PIXELS.get(kind, OTHER_PIXELS)
     if pixels > limit:
         raise refusal(f"must have at most {limit // 1_000_000} megapixels")
@@ -63,8 +63,8 @@ def require_pixels(kind: str, pixels: int) -> None:
 def check_structure(kind: str, data: bytes) -> None:
     """Look through the file, whose format is `kind`.
 
-    Raises Invalid for what is not worth the decoder's time: too many parts, scans, pixels or coefficients, too much
-    padding, an end that is missing.
+    Raises InvalidArgument for what is not worth the decoder's time: too many parts, scans, pixels or coefficients, too
+    much padding, an end that is missing.
     """
     try:
         match kind:

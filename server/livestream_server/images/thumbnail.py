@@ -1,7 +1,7 @@
 """Turns the bytes that a stranger sent into a thumbnail, or says why not.
 
 Whatever comes in, what goes out is our own WebP encoding of the pixels: no metadata, no trailing data, no script
-survives. The limits are checked before anything is decoded, and on the picture itself: Pillow's own limits are
+survives. The limits are checked before anything is decoded, and on the image itself: Pillow's own limits are
 process-wide, and Python's warning filters are not thread-safe.
 """
 
@@ -10,7 +10,7 @@ from io import BytesIO
 
 from PIL import AvifImagePlugin, ExifTags, Image, ImageCms
 
-from livestream_server.errors import Invalid
+from livestream_server.errors import InvalidArgument
 from livestream_server.images.structure import check_structure, format_of, refusal, require_pixels
 
 SIZE = (1280, 720)
@@ -18,8 +18,8 @@ MAX_BYTES = 5 * 1024 * 1024
 QUALITY = 80
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "AVIF")
-_GAP = 1.5  # how much larger than the thumbnail a picture stays when its pixels are averaged, before the better filter
-_STRIP = 64  # rows of the reduced picture that are converted at a time
+_GAP = 1.5  # how much larger than the thumbnail an image stays when its pixels are averaged, before the better filter
+_STRIP = 64  # rows of the reduced image that are converted at a time
 _TO_UPRIGHT = {  # EXIF 2.32, tag 0x0112
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -43,63 +43,63 @@ def enable_heic() -> None:
 
 
 def encode_thumbnail(data: bytes, *, heic: bool = False) -> bytes:
-    """The picture in `data`, upright, in sRGB and shrunk to fit 1280x720 (never enlarged), as WebP without metadata.
+    """The image in `data`, upright, in sRGB and shrunk to fit 1280x720 (never enlarged), as WebP without metadata.
 
     Takes, with one frame and of at most 5 MiB: JPEG up to 50 megapixels, PNG, WebP and AVIF up to 16, and HEIC up to 16
-    with `heic`, after `enable_heic`. Of a JPEG with further pictures behind it, as phones write them, the first one.
+    with `heic`, after `enable_heic`. Of a JPEG with further images behind it, as phones write them, the first one.
     May cost any amount of CPU and memory: run it in a process with limits.
 
-    Raises Invalid (field `thumbnail`) for everything else, also for a picture that is cut short.
+    Raises InvalidArgument (field `thumbnail`) for everything else, also for an image that is cut short.
     """
     if len(data) > MAX_BYTES:
         raise refusal("must be at most 5 MiB")
     kind = format_of(data)
     if kind == "HEIF" and not heic:
-        raise refusal("must be a JPEG, PNG, WebP or AVIF picture: convert HEIC before sending")
+        raise refusal("must be a JPEG, PNG, WebP or AVIF image: convert HEIC before sending")
     if kind is None:
-        raise refusal("must be a JPEG, PNG, WebP or AVIF picture")
+        raise refusal("must be a JPEG, PNG, WebP or AVIF image")
     check_structure(kind, data)
     try:
-        picture = _shrink(_open(data, kind))
-    except Invalid:
+        image = _shrink(_open(data, kind))
+    except InvalidArgument:
         raise
     except MemoryError as error:
         raise refusal("needs too much memory to decode") from error
     except Exception as error:  # parsers of hostile bytes fail in any way, and the bytes are at fault
         raise refusal("is damaged or incomplete") from error
-    return encode_webp(picture)
+    return encode_webp(image)
 
 
-def encode_webp(picture: Image.Image) -> bytes:
-    """The pixels of an RGB or RGBA picture as lossy WebP, and nothing else: Pillow writes no metadata unasked."""
+def encode_webp(image: Image.Image) -> bytes:
+    """The pixels of an RGB or RGBA image as lossy WebP, and nothing else: Pillow writes no metadata unasked."""
     encoded = BytesIO()
-    picture.save(encoded, "WEBP", quality=QUALITY)
+    image.save(encoded, "WEBP", quality=QUALITY)
     return encoded.getvalue()
 
 
 def _open(data: bytes, kind: str) -> Image.Image:
-    """The picture, its header read and checked, nothing decoded yet."""
-    picture = Image.open(BytesIO(data), formats=(kind,))
-    require_pixels(kind, picture.width * picture.height)
+    """The image, its header read and checked, nothing decoded yet."""
+    image = Image.open(BytesIO(data), formats=(kind,))
+    require_pixels(kind, image.width * image.height)
     # MPO is how phones write a JPEG that has another one behind it: the first one is meant.
-    if picture.format != "MPO" and getattr(picture, "n_frames", 1) > 1:
+    if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         raise refusal("must not be animated")
-    return picture
+    return image
 
 
-def _shrink(picture: Image.Image) -> Image.Image:
-    """The picture decoded, as RGB or RGBA in sRGB, upright, and no larger than SIZE."""
-    orientation = _orientation(picture)
+def _shrink(image: Image.Image) -> Image.Image:
+    """The image decoded, as RGB or RGBA in sRGB, upright, and no larger than SIZE."""
+    orientation = _read_orientation(image)
     size = SIZE[::-1] if orientation >= _ON_ITS_SIDE else SIZE
-    fitting = _fit(picture.size, size)
-    picture.draft(None, size)  # JPEG only: libjpeg decodes straight into a half, a quarter or an eighth of the size
-    picture.load()
-    profile = picture.info.get("icc_profile")
-    picture = _reduce(picture, fitting)
-    if picture.size != fitting:
-        picture = picture.resize(fitting, Image.Resampling.BICUBIC)
-    picture = _convert_to_srgb(picture, profile)
-    return picture.transpose(_TO_UPRIGHT[orientation]) if orientation in _TO_UPRIGHT else picture
+    fitting = _fit(image.size, size)
+    image.draft(None, size)  # JPEG only: libjpeg decodes straight into a half, a quarter or an eighth of the size
+    image.load()
+    profile = image.info.get("icc_profile")
+    image = _reduce(image, fitting)
+    if image.size != fitting:
+        image = image.resize(fitting, Image.Resampling.BICUBIC)
+    image = _convert_to_srgb(image, profile)
+    return image.transpose(_TO_UPRIGHT[orientation]) if orientation in _TO_UPRIGHT else image
 
 
 def _fit(size: tuple[int, int], within: tuple[int, int]) -> tuple[int, int]:
@@ -108,47 +108,47 @@ def _fit(size: tuple[int, int], within: tuple[int, int]) -> tuple[int, int]:
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
-def _reduce(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The picture as RGBA, L, RGB or CMYK, averaged down to less than 3 times `size`.
+def _reduce(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """The image as RGBA, L, RGB or CMYK, averaged down to less than 3 times `size`.
 
-    Goes strip by strip, because a conversion of the whole picture takes its memory a second time.
+    Goes strip by strip, because a conversion of the whole image takes its memory a second time.
     """
-    factor = max(1, int(min(picture.width / size[0], picture.height / size[1]) / _GAP))
-    transparent = picture.has_transparency_data
+    factor = max(1, int(min(image.width / size[0], image.height / size[1]) / _GAP))
+    transparent = image.has_transparency_data
     reduced: Image.Image | None = None
-    for top in range(0, picture.height, _STRIP * factor):
-        bottom = min(top + _STRIP * factor, picture.height)
-        strip = _convert(picture.crop((0, top, picture.width, bottom)), transparent=transparent).reduce(factor)
-        reduced = reduced or Image.new(strip.mode, (strip.width, -(-picture.height // factor)))
+    for top in range(0, image.height, _STRIP * factor):
+        bottom = min(top + _STRIP * factor, image.height)
+        strip = _convert(image.crop((0, top, image.width, bottom)), transparent=transparent).reduce(factor)
+        reduced = reduced or Image.new(strip.mode, (strip.width, -(-image.height // factor)))
         reduced.paste(strip, (0, top // factor))
-    assert reduced  # noqa: S101 - a picture has at least one row
+    assert reduced  # noqa: S101 - an image has at least one row
     return reduced
 
 
-def _convert(picture: Image.Image, *, transparent: bool) -> Image.Image:
+def _convert(image: Image.Image, *, transparent: bool) -> Image.Image:
     if transparent:
-        return picture.convert("RGBA")
-    if picture.mode == "I;16":
-        return picture.point(lambda value: value / 256).convert("L")  # `convert` alone would clip at 255
-    return picture if picture.mode in {"L", "RGB", "CMYK"} else picture.convert("RGB")
+        return image.convert("RGBA")
+    if image.mode == "I;16":
+        return image.point(lambda value: value / 256).convert("L")  # `convert` alone would clip at 255
+    return image if image.mode in {"L", "RGB", "CMYK"} else image.convert("RGB")
 
 
-def _orientation(picture: Image.Image) -> int:
-    """EXIF orientation, 1 to 8. Metadata that cannot be read is no reason to refuse a picture: 1."""
+def _read_orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 to 8. Metadata that cannot be read is no reason to refuse an image: 1."""
     try:
-        found = picture.getexif().get(ExifTags.Base.Orientation)
+        found = image.getexif().get(ExifTags.Base.Orientation)
     except (SyntaxError, ValueError, struct.error):
         return 1
     return found if isinstance(found, int) and found in _TO_UPRIGHT else 1
 
 
-def _convert_to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
+def _convert_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """The colours as a screen without colour management shows them right; a profile that does not fit is ignored."""
-    mode = "RGBA" if picture.mode == "RGBA" else "RGB"
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
     if profile:
         try:
             source, srgb = ImageCms.ImageCmsProfile(BytesIO(profile)), ImageCms.createProfile("sRGB")
-            return ImageCms.profileToProfile(picture, source, srgb, outputMode=mode) or picture
+            return ImageCms.profileToProfile(image, source, srgb, outputMode=mode) or image
         except (ImageCms.PyCMSError, OSError):
             pass
-    return picture.convert(mode)
+    return image.convert(mode)

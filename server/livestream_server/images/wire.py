@@ -1,7 +1,7 @@
-"""What the service and the forkserver say to each other about one picture, on a connection of its own.
+"""What the service and the forkserver say to each other about one image, on a connection of its own.
 
-The caller sends HEADER and, once STARTED has come, the picture. It gets HEARD, then STARTED, then the result, or a
-refusal in place of any of them. Whoever closes the connection gives the job up. No picture at all asks for the default
+The caller sends HEADER and, once STARTED has come, the image. It gets HEARD, then STARTED, then the result, or a
+refusal in place of any of them. Whoever closes the connection gives the job up. No image at all asks for the default
 thumbnail.
 """
 
@@ -10,7 +10,7 @@ import socket
 import struct
 from enum import IntEnum
 
-HEADER = struct.Struct("!16sI")  # whose share the job counts in, and the bytes of the picture
+HEADER = struct.Struct("!16sI")  # whose share the job counts in, and the bytes of the image
 _REPLY = struct.Struct("!BI")  # what, and the bytes that follow
 _MAX_REPLY = 8 * 1024 * 1024  # far above any thumbnail of 1280x720
 
@@ -23,11 +23,11 @@ class Reply(IntEnum):
     DONE = 3
     """The thumbnail follows."""
     REFUSED = 4
-    """Why the picture cannot be taken follows, in words for the caller."""
+    """Why the image cannot be taken follows, in words for the caller."""
     QUEUE_FULL = 5
     SHARE_EXCEEDED = 6
     FAILED = 7
-    """The picture is not to blame."""
+    """The image is not to blame."""
 
 
 def pack_reply(reply: Reply, payload: bytes = b"") -> bytes:

@@ -3,58 +3,51 @@
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
-from livestream_server.errors import AlreadyExists, Invalid, NotAllowed, NotFound, Violation
+from livestream_server.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied, Violation
+from livestream_server.vocabulary import BanAction
 
 REASON_LENGTH = 500
 SLACK = timedelta(minutes=1)
 """What a join that is being answered during the ban, by a process whose clock runs ahead, may add to its tokens."""
 
 
-class Action(StrEnum):
-    """What a banned person may not do."""
-
-    BLOCK = "block"
-    CHAT_ONLY = "chat_only"
-
-
 @dataclass(frozen=True, slots=True)
 class Kick:
-    """Where at Agora the banned person can still be: for whoever throws them out there."""
+    """Where at Agora the banned user can still be: for whoever throws them out there."""
 
     channel: str
     uids: tuple[int, ...]
-    """Those known when the ban was made. A join that was under way may have drawn one since: look at the seat again."""
+    """Those known when the ban was made. A join that was under way may have drawn one since: look again."""
     tokens_end_at: datetime
     """No token of theirs is valid after this."""
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class BanDraft:
     """The ban that a creator asks for, as it came in."""
 
     stream_id: str
     user: str
-    action: Action | None
+    action: BanAction | None
     """None if the caller named an action that does not exist."""
     reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Ban:
-    """A person who may not do something in one stream."""
+    """A user who may not do something in one stream."""
 
     id: str
     stream_id: str
     user: str
-    action: Action
+    action: BanAction
     reason: str | None
     created_by: str
     created_at: datetime
     updated_at: datetime
     kick: Kick | None
-    """None if the person may stay."""
+    """None if the user may stay."""
     deleted_at: datetime | None = None
     deleted_by: str | None = None
 
@@ -71,13 +64,13 @@ class Filter:
     created_by: str
     users: frozenset[str] | None
     stream_id: str | None
-    action: Action | None
+    action: BanAction | None
     since: datetime | None
     until: datetime | None
 
 
-def check(draft: Draft, creator: str) -> None:
-    """Raise Invalid with everything that is wrong with `draft`."""
+def check_draft(draft: BanDraft, creator: str) -> None:
+    """Raise InvalidArgument with everything that is wrong with `draft`."""
     violations = []
     if draft.user == creator:
         violations.append(Violation("target_user_id", "must be somebody else"))
@@ -87,7 +80,7 @@ def check(draft: Draft, creator: str) -> None:
     if len(reason) > REASON_LENGTH or any(unicodedata.category(each) == "Cc" for each in reason):
         violations.append(Violation("reason", f"must be at most {REASON_LENGTH} characters, no control characters"))
     if violations:
-        raise Invalid(*violations)
+        raise InvalidArgument(*violations)
 
 
 def tidy(reason: str | None) -> str | None:
@@ -104,7 +97,7 @@ class BanNotFound(NotFound):
         super().__init__("there is no such ban", ban_id=ban_id)
 
 
-class NotYourBan(NotAllowed):
+class NotYourBan(PermissionDenied):
     """The ban is about a stream of somebody else."""
 
     reason = "NOT_YOUR_BAN"
@@ -114,17 +107,17 @@ class NotYourBan(NotAllowed):
 
 
 class AlreadyBanned(AlreadyExists):
-    """A ban of the person stands in the stream."""
+    """A ban of the user stands in the stream."""
 
     reason = "ALREADY_BANNED"
 
     def __init__(self, stream_id: str, user_id: str) -> None:
         super().__init__(
-            "this person is banned from the stream; lift that ban first", live_stream_id=stream_id, user_id=user_id
+            "this user is banned from the stream; lift that ban first", live_stream_id=stream_id, user_id=user_id
         )
 
 
-class Banned(NotAllowed):
+class Banned(PermissionDenied):
     """The caller is shut out of the stream."""
 
     reason = "BANNED"

@@ -14,14 +14,15 @@ from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from livestream_server.errors import IdempotencyKeyReused
-from livestream_server.moderation.model import Action, AlreadyBanned, Ban, Banned, BanNotFound, Filter, Kick
+from livestream_server.moderation.model import AlreadyBanned, Ban, Banned, BanNotFound, Filter, Kick
 from livestream_server.mongo.client import Database, Document
 from livestream_server.transport.paging import Page
+from livestream_server.vocabulary import BanAction
 
 INDEXES = [
     IndexModel(
         [("stream", ASCENDING), ("user", ASCENDING)],
-        name="one_standing_ban_per_person_and_stream",
+        name="one_standing_ban_per_user_and_stream",
         unique=True,
         partialFilterExpression={"active": True},
     ),
@@ -53,7 +54,7 @@ class Bans:
         """An id for a ban that is not stored yet."""
         return str(ObjectId())
 
-    async def made_with(self, creator: str, request_id: str, fingerprint: bytes) -> Ban | None:
+    async def find_by_idempotency_key(self, creator: str, request_id: str, fingerprint: bytes) -> Ban | None:
         """The ban that this idempotency key made, lifted or not; None if the key is new.
 
         Raises IdempotencyKeyReused if it was made of another content, or AlreadyBanned.
@@ -63,7 +64,7 @@ class Bans:
             return None
         if document["fingerprint"] != fingerprint:
             raise IdempotencyKeyReused(ban_id=str(document["_id"]))
-        return await self._made_to_stand(document)
+        return await self._make_stand(document)
 
     async def add(self, ban: Ban, request_id: str | None, fingerprint: bytes | None) -> Ban:
         """Store a new ban; answers with it, or with the one that a racing call with the same key has made.
@@ -76,15 +77,15 @@ class Bans:
             try:
                 await self._bans.insert_one(document)
             except DuplicateKeyError:
-                made = await self.made_with(ban.created_by, request_id, fingerprint)
+                made = await self.find_by_idempotency_key(ban.created_by, request_id, fingerprint)
                 if made is None:  # it lost against a ban that stands, and was taken back
                     raise AlreadyBanned(ban.stream_id, ban.user) from None
                 return made
         else:
             await self._bans.insert_one(document)
-        return await self._made_to_stand(document)
+        return await self._make_stand(document)
 
-    async def _made_to_stand(self, document: Mapping[str, Any]) -> Ban:
+    async def _make_stand(self, document: Mapping[str, Any]) -> Ban:
         """The ban, which stands from now on unless it was lifted; raises AlreadyBanned if another one stands."""
         ban, key = _ban(document), {"_id": document["_id"]}
         if document["active"] is not None:
@@ -108,32 +109,32 @@ class Bans:
             raise BanNotFound(ban_id)
         return _ban(document)
 
-    async def standing(self, stream_id: str, user: str) -> Ban | None:
+    async def find_standing(self, stream_id: str, user: str) -> Ban | None:
         """The ban of `user` that stands in the stream."""
         document = await self._bans.find_one({"stream": ObjectId(stream_id), "user": ObjectId(user), "active": True})
         return _ban(document) if document else None
 
-    async def actions(self, stream_ids: Collection[str]) -> Mapping[str, Mapping[str, Action]]:
-        """What banned people may not do in the streams, by stream and by their ids."""
+    async def find_actions(self, stream_ids: Collection[str]) -> Mapping[str, Mapping[str, BanAction]]:
+        """What banned users may not do in the streams, by stream and by their ids."""
         query = {"stream": {"$in": [ObjectId(each) for each in stream_ids]}, "active": True}
-        found: dict[str, dict[str, Action]] = {}
+        found: dict[str, dict[str, BanAction]] = {}
         async for each in self._bans.find(query, {"stream": 1, "user": 1, "action": 1}):
-            found.setdefault(str(each["stream"]), {})[str(each["user"])] = Action(each["action"])
+            found.setdefault(str(each["stream"]), {})[str(each["user"])] = BanAction(each["action"])
         return found
 
     async def blocked(self, stream_id: str) -> Mapping[str, datetime]:
         """Whom bans shut out of the stream, and since when."""
-        query = {"stream": ObjectId(stream_id), "active": True, "action": Action.BLOCK.value}
+        query = {"stream": ObjectId(stream_id), "active": True, "action": BanAction.BLOCK.value}
         found = self._bans.find(query, {"user": 1, "created_at": 1})
         return {str(each["user"]): each["created_at"] async for each in found}
 
     async def require_not_blocked(self, stream_id: str, user_id: str) -> None:
-        """Raise Banned if a ban shuts the person out of the stream."""
-        ban = await self.standing(stream_id, user_id)
-        if ban is not None and ban.action is Action.BLOCK:
+        """Raise Banned if a ban shuts the user out of the stream."""
+        ban = await self.find_standing(stream_id, user_id)
+        if ban is not None and ban.action is BanAction.BLOCK:
             raise Banned(stream_id)
 
-    async def listed(self, wanted: Filter, page: Page) -> tuple[list[Ban], int]:
+    async def list_standing(self, wanted: Filter, page: Page) -> tuple[list[Ban], int]:
         """A page of the bans that stand, the newest first, and how many there are in all."""
         query = _query(wanted)
         order = [("created_at", DESCENDING), ("_id", DESCENDING)]
@@ -194,7 +195,7 @@ def _ban(document: Mapping[str, Any]) -> Ban:
         id=str(document["_id"]),
         stream_id=str(document["stream"]),
         user=str(document["user"]),
-        action=Action(document["action"]),
+        action=BanAction(document["action"]),
         reason=document["reason"],
         created_by=str(document["created_by"]),
         created_at=document["created_at"],

@@ -12,7 +12,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from livestream_server.errors import UnusableSetting
-from livestream_server.mongo import waiting
+from livestream_server.mongo import driver_patch
 from livestream_server.settings import MongoSettings
 
 __all__ = ["READ_CONCERN", "WRITE_CONCERN", "CommandListener", "Database", "Document", "connect", "database"]
@@ -30,7 +30,7 @@ def connect(settings: MongoSettings, *, listeners: Sequence[CommandListener] = (
 
     Raises UnusableSetting for a connection string that is none, or has an option that would be ignored.
     """
-    waiting.mend()
+    driver_patch.patch()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # how the driver ignores an option

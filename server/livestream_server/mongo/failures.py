@@ -9,14 +9,14 @@ from pymongo.errors import ConnectionFailure, NetworkTimeout, OperationFailure, 
 from livestream_server.errors import (
     DatabaseUnreachable,
     DeadlineExceeded,
-    Exhausted,
+    ResourceExhausted,
     ServiceError,
     Unavailable,
     UnusableSetting,
 )
 
 
-class DatabaseOverloaded(Exhausted):
+class DatabaseOverloaded(ResourceExhausted):
     """The database sheds load (label SystemOverloadedError, MongoDB 8.2 and later)."""
 
     reason = "DATABASE_OVERLOADED"
@@ -25,7 +25,7 @@ class DatabaseOverloaded(Exhausted):
         super().__init__("the service is busy; try again later")
 
 
-def as_service_error(error: Exception) -> ServiceError | None:
+def to_service_error(error: Exception) -> ServiceError | None:
     """The failure that the caller is told about, or None if `error` is not the driver's or is a bug of ours."""
     if not isinstance(error, PyMongoError):
         return None
@@ -38,7 +38,7 @@ def as_service_error(error: Exception) -> ServiceError | None:
 
 
 @contextmanager
-def at_start() -> Iterator[None]:
+def translate_start_failures() -> Iterator[None]:
     """Turn what the driver raises into one sentence without the connection string.
 
     Raises UnusableSetting for what no waiting will mend, such as a wrong password; DatabaseUnreachable otherwise.

@@ -57,9 +57,9 @@ class Lease:
                     _log.warning("the turn failed", lease=self._name, error=type(error).__name__)
                 await asyncio.sleep(every.total_seconds())
         finally:
-            await self._let_go()
+            await self._release_quietly()
 
-    async def _let_go(self) -> None:
+    async def _release_quietly(self) -> None:
         try:
             with failures.deadline(RELEASE_SECONDS):
                 await self.release()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from livestream_server.errors import Refused
+from livestream_server.errors import FailedPrecondition
 
 MAX_MINUTES = 7 * 24 * 60
 
@@ -18,7 +18,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reminder:
-    """One person's reminder for one stream."""
+    """One user's reminder for one stream."""
 
     user: str
     stream_id: str
@@ -50,7 +50,7 @@ def new_reminder(
     return Reminder(user, stream_id, minute, due_at)
 
 
-class NoPlannedStart(Refused):
+class NoPlannedStart(FailedPrecondition):
     """There is nothing that the minutes could count from."""
 
     reason = "NO_PLANNED_START"
@@ -61,7 +61,7 @@ class NoPlannedStart(Refused):
         )
 
 
-class ReminderTooLate(Refused):
+class ReminderTooLate(FailedPrecondition):
     """That many minutes before the planned start are over."""
 
     reason = "REMINDER_TOO_LATE"

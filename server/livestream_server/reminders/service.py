@@ -1,4 +1,4 @@
-"""ReminderService: people ask to be reminded, and a notification service takes what is due."""
+"""ReminderService: users ask to be reminded, and a notification service takes what is due."""
 
 import secrets
 from collections.abc import Callable, Collection, Mapping
@@ -6,13 +6,11 @@ from datetime import datetime
 from typing import Protocol
 
 from livestream.v1 import reminder_service_pb2 as rpc
-from livestream.v1.reminder_service_pb2_grpc import ReminderServiceServicer
-from livestream_server.errors import Invalid, Violation
+from livestream_server.errors import InvalidArgument, Violation
 from livestream_server.reminders.model import MAX_MINUTES, Mode, Reminder, new_reminder
 from livestream_server.reminders.store import Batch, Pick, Reminders
-from livestream_server.transport.call import current_caller
-from livestream_server.transport.pipeline import Context
-from livestream_server.transport.values import idempotency_key, object_id, timestamp
+from livestream_server.transport.call import Call
+from livestream_server.transport.values import parse_idempotency_key, parse_object_id, to_timestamp
 
 USUAL_LIMIT, MAX_LIMIT = 100, 500
 STREAMS_AT_ONCE = 100
@@ -33,88 +31,90 @@ class Stream(Protocol):
         """When it is announced to start."""
 
     def require_remindable(self) -> None:
-        """Raise Refused if the stream has started, or is over."""
+        """Raise FailedPrecondition if the stream has started, or is over."""
 
 
 class Streams(Protocol):
-    """What this room needs of the streams room. No start depends on reminders: they ask what has started."""
+    """What this package needs of the package `streams`. No start depends on reminders: they ask what has started."""
 
     async def get(self, stream_id: str) -> Stream:
         """The stream; raises NotFound."""
 
-    async def expect_reminders(self, stream_id: str) -> None:
-        """Mark the stream, whose reminder is written already, so that `with_reminders` finds it when it is active."""
+    async def mark_has_reminders(self, stream_id: str) -> None:
+        """Mark the stream, whose reminder is stored, so that `find_with_reminders` finds it when it is active."""
 
-    async def with_reminders(self, limit: int) -> Mapping[str, str]:
+    async def find_with_reminders(self, limit: int) -> Mapping[str, str]:
         """Active streams that are marked, with their marks."""
 
-    async def forget_reminders(self, stream_id: str, mark: str) -> None:
+    async def unmark_reminders(self, stream_id: str, mark: str) -> None:
         """Take the mark from a stream, unless it has a newer one."""
 
-    async def started(self, stream_ids: Collection[str]) -> Mapping[str, bool]:
+    async def find_started(self, stream_ids: Collection[str]) -> Mapping[str, bool]:
         """Whether each stream is active or still to start; what is over or deleted is absent."""
 
 
-class People(Protocol):
-    """What this room needs of the people room."""
+class Users(Protocol):
+    """What this package needs of the package `users`."""
 
     async def require_registered(self, user_id: str) -> None:
-        """Raise NotAllowed unless the user is recorded."""
+        """Raise PermissionDenied unless the user is recorded."""
 
 
-class ReminderRoom(ReminderServiceServicer):
+class ReminderServicer:
     """Answers ReminderService."""
 
-    def __init__(self, reminders: Reminders, streams: Streams, people: People, clock: Callable[[], datetime]) -> None:
+    def __init__(self, reminders: Reminders, streams: Streams, users: Users, clock: Callable[[], datetime]) -> None:
         self._reminders = reminders
         self._streams = streams
-        self._people = people
+        self._users = users
         self._clock = clock
 
-    async def SetReminder(self, request: rpc.SetReminderRequest, context: Context) -> rpc.SetReminderResponse:  # noqa: ARG002 - gRPC's signature
-        caller, now = current_caller().id, self._clock()
-        minute = _minute_of(request)
-        stream_id = object_id("live_stream_id", request.live_stream_id)
-        await self._people.require_registered(caller)
+    async def SetReminder(self, request: rpc.SetReminderRequest, call: Call) -> rpc.SetReminderResponse:
+        caller, now = call.user_id, self._clock()
+        minute = _parse_minute(request)
+        stream_id = parse_object_id("live_stream_id", request.live_stream_id)
+        await self._users.require_registered(caller)
         stream = await self._streams.get(stream_id)
         stream.require_remindable()
         reminder = new_reminder(caller, stream.id, minute, stream.planned_start, now)
         await self._reminders.arm(reminder, now)
-        await self._streams.expect_reminders(stream.id)
-        return rpc.SetReminderResponse(reminder=_reminder(reminder))
+        await self._streams.mark_has_reminders(stream.id)
+        return rpc.SetReminderResponse(reminder=_present_reminder(reminder))
 
-    async def DueReminders(self, request: rpc.DueRemindersRequest, context: Context) -> rpc.DueRemindersResponse:  # noqa: ARG002 - gRPC's signature
-        caller, now = current_caller().id, self._clock()
+    async def ClaimDueReminders(
+        self, request: rpc.ClaimDueRemindersRequest, call: Call
+    ) -> rpc.ClaimDueRemindersResponse:
+        caller, now = call.user_id, self._clock()
         limit = request.limit if request.HasField("limit") else USUAL_LIMIT
         if not 1 <= limit <= MAX_LIMIT:
-            raise Invalid(Violation("limit", f"must be 1 to {MAX_LIMIT}"))
-        batch_id = f"{caller}:{idempotency_key(request.request_id) or secrets.token_hex(16)}"
-        batch = await self._reminders.batch(batch_id) or await self._selected(batch_id, limit, now)
+            raise InvalidArgument(Violation("limit", f"must be 1 to {MAX_LIMIT}"))
+        batch_id = f"{caller}:{parse_idempotency_key(request.request_id) or secrets.token_hex(16)}"
+        batch = await self._reminders.find_batch(batch_id) or await self._select(batch_id, limit, now)
         taken = await self._reminders.take(batch, now) if batch.picks else []
-        return rpc.DueRemindersResponse(reminders=[_due(each) for each in taken], more=batch.more)
+        return rpc.ClaimDueRemindersResponse(reminders=[_present_due(each) for each in taken], more=batch.more)
 
-    async def _selected(self, batch_id: str, limit: int, now: datetime) -> Batch:
+    async def _select(self, batch_id: str, limit: int, now: datetime) -> Batch:
         """A batch to take. One without picks is not stored: the same key may find some later."""
-        started = await self._of_started_streams(limit)
-        due = await self._reminders.due(now, limit - len(started)) if len(started) < limit else []
-        picks = [*started, *await self._still_wanted(due, {each.revision for each in started})]
+        started = await self._pick_started(limit)
+        due = await self._reminders.find_due(now, limit - len(started)) if len(started) < limit else []
+        picks = [*started, *await self._keep_wanted(due, {each.revision for each in started})]
         batch = Batch(batch_id, picks, more=len(started) + len(due) == limit)
         return await self._reminders.open(batch, now) if picks else batch
 
-    async def _of_started_streams(self, limit: int) -> list[Pick]:
+    async def _pick_started(self, limit: int) -> list[Pick]:
         """Reminders of active streams. A stream that has none left is not asked again."""
-        marks = await self._streams.with_reminders(STREAMS_AT_ONCE)
+        marks = await self._streams.find_with_reminders(STREAMS_AT_ONCE)
         if not marks:
             return []
-        picks = await self._reminders.waiting_for(marks.keys(), limit)
+        picks = await self._reminders.find_waiting_for(marks.keys(), limit)
         if len(picks) < limit:
             for stream_id in marks.keys() - {each.reminder.stream_id for each in picks}:
-                await self._streams.forget_reminders(stream_id, marks[stream_id])
+                await self._streams.unmark_reminders(stream_id, marks[stream_id])
         return picks
 
-    async def _still_wanted(self, due: Collection[Pick], picked: Collection[object]) -> list[Pick]:
+    async def _keep_wanted(self, due: Collection[Pick], picked: Collection[object]) -> list[Pick]:
         """Those whose stream is to come or active, without those that are picked already; the rest is dropped."""
-        alive = await self._streams.started({each.reminder.stream_id for each in due}) if due else {}
+        alive = await self._streams.find_started({each.reminder.stream_id for each in due}) if due else {}
         await self._reminders.drop([each for each in due if each.reminder.stream_id not in alive])
         return [
             Pick(each.reminder, each.revision, started=alive[each.reminder.stream_id])
@@ -123,30 +123,30 @@ class ReminderRoom(ReminderServiceServicer):
         ]
 
 
-def _minute_of(request: rpc.SetReminderRequest) -> int | None:
+def _parse_minute(request: rpc.SetReminderRequest) -> int | None:
     """The minutes before the planned start; None for the real start."""
     if not 0 <= request.minute <= MAX_MINUTES:
-        raise Invalid(Violation("minute", f"must be 0 to {MAX_MINUTES}"))
+        raise InvalidArgument(Violation("minute", f"must be 0 to {MAX_MINUTES}"))
     return request.minute or None
 
 
-def _reminder(reminder: Reminder) -> rpc.Reminder:
+def _present_reminder(reminder: Reminder) -> rpc.Reminder:
     return rpc.Reminder(
         stream_id=reminder.stream_id,
         minute=reminder.minute,
         mode=_MODES[reminder.mode],
-        scheduled_for=timestamp(reminder.due_at),
+        scheduled_for=to_timestamp(reminder.due_at),
         status=_ARMED[reminder.mode],
     )
 
 
-def _due(pick: Pick) -> rpc.DueReminder:
+def _present_due(pick: Pick) -> rpc.DueReminder:
     reminder = pick.reminder
     return rpc.DueReminder(
         user_id=reminder.user,
         live_stream_id=reminder.stream_id,
         minute=reminder.minute,
         mode=_MODES[reminder.mode],
-        scheduled_for=timestamp(reminder.due_at),
+        scheduled_for=to_timestamp(reminder.due_at),
         started=pick.started,
     )

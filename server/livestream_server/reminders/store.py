@@ -1,4 +1,4 @@
-"""Reminders as documents of the collection `reminders`, one per person and stream, and the batches they are taken in.
+"""Reminders as documents of the collection `reminders`, one per user and stream, and the batches they are taken in.
 
 A reminder is `armed` until it is `taken` into a batch, or `dropped` because its stream is over. Every change gives it a
 new `revision`, and whoever takes it names the one that they saw. A batch is stored with its picks before any of them is
@@ -62,7 +62,7 @@ class Reminders:
         await self._batches.create_indexes(BATCH_INDEXES)
 
     async def arm(self, reminder: Reminder, now: datetime) -> None:
-        """Store a reminder in the place of the one that the person had; one that is the same stays as it is."""
+        """Store a reminder in the place of the one that the user had; one that is the same stays as it is."""
         values = {
             "schema": 1,
             "stream": ObjectId(reminder.stream_id),
@@ -81,19 +81,19 @@ class Reminders:
         except DuplicateKeyError:  # it is there, for the same minute
             return
 
-    async def active_for(self, user_id: str, stream_ids: Collection[str]) -> set[str]:
-        """Those of the streams for which the person has a reminder that is still to come, in one read."""
+    async def find_active_for(self, user_id: str, stream_ids: Collection[str]) -> set[str]:
+        """Those of the streams for which the user has a reminder that is still to come, in one read."""
         keys = [_key(user_id, each) for each in stream_ids]
         found = self._reminders.find({"_id": {"$in": keys}}, {"status": 1})
         return {str(each["_id"]["stream"]) async for each in found if each["status"] == ARMED}
 
-    async def waiting_for(self, stream_ids: Collection[str], limit: int) -> list[Pick]:
+    async def find_waiting_for(self, stream_ids: Collection[str], limit: int) -> list[Pick]:
         """Armed reminders of streams that have started."""
         query = {"stream": {"$in": [ObjectId(each) for each in stream_ids]}, "status": ARMED}
         found = self._reminders.find(query).limit(limit)
         return [Pick(_reminder(each), each["revision"], started=True) async for each in found]
 
-    async def due(self, now: datetime, limit: int) -> list[Pick]:
+    async def find_due(self, now: datetime, limit: int) -> list[Pick]:
         """Armed reminders whose time has come, the longest due first; their streams may be over."""
         found = self._reminders.find({"status": ARMED, "due_at": {"$lte": now}}).sort("due_at").limit(limit)
         return [Pick(_reminder(each), each["revision"]) async for each in found]
@@ -102,7 +102,7 @@ class Reminders:
         """Forget reminders whose stream is over."""
         await self._decide(picks, {"status": DROPPED})
 
-    async def batch(self, batch_id: str) -> Batch | None:
+    async def find_batch(self, batch_id: str) -> Batch | None:
         """The batch of this id, if there is one."""
         document = await self._batches.find_one({"_id": batch_id})
         return _batch(document) if document else None
@@ -112,7 +112,7 @@ class Reminders:
         try:
             await self._batches.insert_one({**_batch_document(batch), "created_at": now})
         except DuplicateKeyError:
-            return await self.batch(batch.id) or batch
+            return await self.find_batch(batch.id) or batch
         return batch
 
     async def take(self, batch: Batch, now: datetime) -> list[Pick]:

@@ -1,1 +1,1 @@
-"""Live streams: their announcement, their states, and the chairs in them."""
+"""Live streams: their announcement, their states, and who takes part in them."""

@@ -5,33 +5,34 @@ Bans and grants are read only where the stream can have any.
 
 from typing import Protocol
 
-from livestream_server.streams.model import Role, Stream
+from livestream_server.streams.model import Stream
 from livestream_server.streams.store import Streams
 from livestream_server.transport.call import Caller
+from livestream_server.vocabulary import Role
 
 MODERATE = "streams:moderate"
 """The scope of moderators. It needs no registration, and no creator can ban it away."""
 
 
 class Users(Protocol):
-    """What is needed of the people room."""
+    """What is needed of the package `users`."""
 
     async def require_registered(self, user_id: str) -> None:
-        """Raise NotAllowed unless the user is recorded."""
+        """Raise PermissionDenied unless the user is recorded."""
 
 
 class Bans(Protocol):
-    """What is needed of the moderation room."""
+    """What is needed of the package `moderation`."""
 
     async def require_not_blocked(self, stream_id: str, user_id: str) -> None:
-        """Raise NotAllowed if a ban shuts the user out of the stream."""
+        """Raise PermissionDenied if a ban shuts the user out of the stream."""
 
 
 class Grants(Protocol):
-    """What is needed of the access room."""
+    """What is needed of the package `access`."""
 
     async def require(self, stream_id: str, user_id: str) -> None:
-        """Raise NotAllowed unless the user has a grant for the stream."""
+        """Raise PermissionDenied unless the user has a grant for the stream."""
 
     async def has(self, stream_id: str, user_id: str) -> bool:
         """Whether the user has a grant for the stream."""

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from livestream_server.errors import Invalid, Violation
-from livestream_server.streams.model import MAX_UID, Broadcaster, Role, Status, Stream, StreamType
+from livestream_server.errors import InvalidArgument, Violation
+from livestream_server.streams.model import MAX_UID, Broadcaster, Stream
+from livestream_server.vocabulary import Role, Status, StreamType
 
 TITLE_LENGTH = 120
 MOTIVATION_LENGTH = 1_000
@@ -28,7 +29,7 @@ _DOTLESS = str.maketrans("ıø", "io")  # letters that no decomposition turns in
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class StreamDraft:
     """What a creator asks for, as it came in."""
 
     title: str
@@ -42,19 +43,19 @@ class Draft:
     planned_start: datetime | None
 
 
-def new_stream(stream_id: str, draft: Draft, creator: str, thumbnail: str | None, now: datetime) -> Stream:
+def new_stream(stream_id: str, draft: StreamDraft, creator: str, thumbnail: str | None, now: datetime) -> Stream:
     """The stream that a checked draft becomes: preparing, or scheduled if it has a planned start."""
     start = draft.planned_start
     minutes = draft.duration_goal
-    people = [(creator, Role.HOST), *((each, Role.GUEST) for each in draft.guests)]
-    uids = distinct_uids(len(people))
+    users = [(creator, Role.HOST), *((each, Role.GUEST) for each in draft.guests)]
+    uids = draw_uids(len(users))
     return Stream(
         id=stream_id,
         title=_tidy(draft.title),
         type=draft.type or StreamType.SOLO,
         channel_name=channel_name(draft.title),
         rtm_channel=rtm_channel(),
-        broadcasters=tuple(Broadcaster(user, role, uid) for (user, role), uid in zip(people, uids, strict=True)),
+        broadcasters=tuple(Broadcaster(user, role, uid) for (user, role), uid in zip(users, uids, strict=True)),
         thumbnail=thumbnail,
         status=Status.SCHEDULED if start else Status.PREPARING,
         price=Decimal(draft.price) if draft.price is not None else None,
@@ -70,8 +71,8 @@ def new_stream(stream_id: str, draft: Draft, creator: str, thumbnail: str | None
     )
 
 
-def check(draft: Draft, creator: str, now: datetime) -> None:
-    """Raise Invalid with everything that is wrong with `draft`."""
+def check_draft(draft: StreamDraft, creator: str, now: datetime) -> None:
+    """Raise InvalidArgument with everything that is wrong with `draft`."""
     violations = [
         *_text("title", draft.title, 1, TITLE_LENGTH),
         *_guests(draft, creator),
@@ -90,7 +91,7 @@ def check(draft: Draft, creator: str, now: datetime) -> None:
     if draft.planned_start is not None and not now < draft.planned_start <= now + MAX_AHEAD:
         violations.append(Violation("planned_start_date", "must be in the future, at most 365 days ahead"))
     if violations:
-        raise Invalid(*violations)
+        raise InvalidArgument(*violations)
 
 
 def _text(field: str, value: str, shortest: int, longest: int) -> list[Violation]:
@@ -100,7 +101,7 @@ def _text(field: str, value: str, shortest: int, longest: int) -> list[Violation
     return [Violation(field, f"must be {shortest} to {longest} characters, no control characters")]
 
 
-def _guests(draft: Draft, creator: str) -> list[Violation]:
+def _guests(draft: StreamDraft, creator: str) -> list[Violation]:
     wanted = 0 if draft.type in (None, StreamType.SOLO) else 1
     if draft.type is not None and len(draft.guests) != wanted:
         return [Violation("guests", f"{draft.type} has {'no guests' if wanted == 0 else 'exactly one guest'}")]
@@ -133,14 +134,14 @@ def rtm_channel() -> str:
     return secrets.token_hex(24)
 
 
-def random_uid() -> int:
+def draw_uid() -> int:
     """An Agora uid, 1 to 2**31 - 1. Zero would let anyone use the token."""
     return secrets.randbelow(MAX_UID) + 1
 
 
-def distinct_uids(count: int) -> list[int]:
+def draw_uids(count: int) -> list[int]:
     """As many uids, no two alike."""
     uids: set[int] = set()
     while len(uids) < count:
-        uids.add(random_uid())
+        uids.add(draw_uid())
     return list(uids)

@@ -23,7 +23,7 @@ _JOINED = re.compile(r"broadcasters\.([0-9]+)\.joined_at")
 _STATE = ("status", "end_reason")
 
 
-def recorded(values: Document, now: datetime) -> Document:
+def build_update(values: Document, now: datetime) -> Document:
     """The update that sets `values` (fields of a stream's document) and records what a watcher can see of them."""
     changes = _changes(values, now)
     update: Document = {"$set": values}
@@ -45,7 +45,7 @@ def _changes(values: Document, now: datetime) -> list[Document]:
     return changes
 
 
-def numbered(document: Mapping[str, Any]) -> tuple[int, list[tuple[int, Document]]]:
+def number_changes(document: Mapping[str, Any]) -> tuple[int, list[tuple[int, Document]]]:
     """The revision of a stored stream, and the changes that it holds, each with its own."""
     revision: int = document.get("revision", 0)
     changes = document.get("changes", [])

@@ -1,52 +1,15 @@
-"""What a stream is, which states it goes through, and who gets which chair in it."""
+"""What a stream is, which states it goes through, and who takes part in it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import NamedTuple
 
-from livestream_server.errors import NotAllowed, NotFound, Refused
+from livestream_server.errors import FailedPrecondition, NotFound, PermissionDenied
+from livestream_server.vocabulary import EndReason, Role, Status, StreamType
 
 MAX_UID = 2**31 - 1  # Agora's pages disagree on the sign bit; mobile SDKs show larger ones as negative
-
-
-class Status(StrEnum):
-    """Where a stream is in its life."""
-
-    PREPARING = "preparing"
-    SCHEDULED = "scheduled"
-    ACTIVE = "active"
-    ENDED = "ended"
-    EXPIRED = "expired"
-    CANCELLED_BY_HOST = "cancelled_by_host"
-    CANCELLED_BY_GUEST = "cancelled_by_guest"
-
-
-class Role(StrEnum):
-    """What a person is to a stream."""
-
-    HOST = "host"
-    GUEST = "guest"
-    AUDIENCE = "audience"
-
-
-class StreamType(StrEnum):
-    """Who shares the stage, and who pays for it."""
-
-    SOLO = "solo"
-    DUOCROWD = "duocrowd"
-    DUOSELF = "duoself"
-
-
-class EndReason(StrEnum):
-    """Why a stream ended."""
-
-    HOST = "host"
-    MODERATOR = "moderator"
-    HOST_GONE = "host_gone"
-    TOO_LONG = "too_long"
 
 
 NOT_STARTED = (Status.PREPARING, Status.SCHEDULED)
@@ -65,15 +28,15 @@ class Broadcaster:
     joined_at: datetime | None = None
 
 
-class Chair(NamedTuple):
-    """What a person is let in as."""
+class Participant(NamedTuple):
+    """What a user is let in as."""
 
     role: Role
     uid: int
 
     @property
     def publishes(self) -> bool:
-        """Whether this chair may send audio, video and data."""
+        """Whether this participant may send audio, video and data."""
         return self.role is not Role.AUDIENCE
 
 
@@ -103,11 +66,11 @@ class Stream:
     host_gone_since: datetime | None = None
     """When the host left, unless they came back."""
     departures_until: datetime | None = None
-    """Until when somebody of the audience may have left: a chair noted before then must be noted again at a join."""
+    """Until when viewers may have left: who was last seen before then is noted again at a join."""
     end_reason: EndReason | None = None
     deleted_at: datetime | None = None
     has_bans: bool = False
-    """Whether someone was ever shut out, so that a join must look its person up among the bans."""
+    """Whether someone was ever shut out, so that a join must look its user up among the bans."""
     rtm_channel: str | None = field(default=None, repr=False)
     """The message channel, a secret of those who were let in; None where it is not read, or was never drawn."""
 
@@ -139,7 +102,7 @@ class Stream:
         if self.status not in NOT_STARTED:
             raise StreamNotRemindable(self.id, self.status, NOT_STARTED)
 
-    def place_of(self, user: str, role: Role) -> int:
+    def index_of_joining(self, user: str, role: Role) -> int:
         """The index in `broadcasters` of `user`, who wants to enter as host or guest.
 
         Raises NotTheCreator or NotAGuest (nothing about the stream will change that) or StreamNotJoinable (the
@@ -149,7 +112,7 @@ class Stream:
         self.require_open_to(role)
         return next(i for i, each in enumerate(self.broadcasters) if (each.user, each.role) == (user, role))
 
-    def place_with(self, uid: int) -> int | None:
+    def index_of_uid(self, uid: int) -> int | None:
         """The index in `broadcasters` of the one with this uid; None if it is of the audience, or nobody's."""
         return next((i for i, each in enumerate(self.broadcasters) if each.uid == uid), None)
 
@@ -181,7 +144,7 @@ class Stream:
         told = [each for each in [left] if each and each >= seen_at]
         return replace(self, host_seen_at=seen_at, host_gone_since=min(known + told, default=None))
 
-    def ended_by(self, user: str, *, moderator: bool) -> EndReason | None:
+    def decide_end_reason(self, user: str, *, moderator: bool) -> EndReason | None:
         """The reason to record when `user` ends the stream now; None if it has ended already.
 
         Raises NotTheCreator, or StreamNotEndable if it never started.
@@ -194,7 +157,7 @@ class Stream:
             raise StreamNotEndable(self.id, self.status, [Status.ACTIVE])
         return EndReason.HOST if self.creator == user else EndReason.MODERATOR
 
-    def cancelled_by(self, user: str) -> Status | None:
+    def decide_cancelled_status(self, user: str) -> Status | None:
         """The state that the stream takes when `user` cancels it now; None if they have cancelled it already.
 
         Raises NotABroadcaster, or StreamNotCancellable if it has started or is over.
@@ -226,16 +189,16 @@ class StreamNotFound(NotFound):
 
 
 class GuestNotFound(NotFound):
-    """A guest is not a person that we know."""
+    """A guest is not a user that we know."""
 
     reason = "GUEST_NOT_FOUND"
 
     def __init__(self, user_ids: Iterable[str]) -> None:
         unknown = ", ".join(user_ids)
-        super().__init__(f"guests: there is no such person: {unknown}", user_ids=unknown)
+        super().__init__(f"guests: there is no such user: {unknown}", user_ids=unknown)
 
 
-class NotTheCreator(NotAllowed):
+class NotTheCreator(PermissionDenied):
     """Only the creator may do this."""
 
     reason = "NOT_THE_CREATOR"
@@ -244,7 +207,7 @@ class NotTheCreator(NotAllowed):
         super().__init__("only the stream's creator may do this", live_stream_id=stream_id)
 
 
-class NotAGuest(NotAllowed):
+class NotAGuest(PermissionDenied):
     """The caller was not invited as a guest."""
 
     reason = "NOT_A_GUEST"
@@ -253,7 +216,7 @@ class NotAGuest(NotAllowed):
         super().__init__("only a guest of the stream may do this", live_stream_id=stream_id)
 
 
-class NotABroadcaster(NotAllowed):
+class NotABroadcaster(PermissionDenied):
     """The caller is neither the creator nor a guest."""
 
     reason = "NOT_A_BROADCASTER"
@@ -262,8 +225,8 @@ class NotABroadcaster(NotAllowed):
         super().__init__("only the stream's creator or a guest may do this", live_stream_id=stream_id)
 
 
-class NotJoined(Refused):
-    """The caller has no chair in the stream yet."""
+class NotJoined(FailedPrecondition):
+    """The caller has not joined the stream yet."""
 
     reason = "NOT_JOINED"
 
@@ -271,7 +234,7 @@ class NotJoined(Refused):
         super().__init__("you have not joined this stream in this role; join it first", live_stream_id=stream_id)
 
 
-class _StateForbids(Refused):
+class _ForbiddenByState(FailedPrecondition):
     """Names the state that the stream is in, and those in which the call works."""
 
     can: str
@@ -286,49 +249,49 @@ class _StateForbids(Refused):
         )
 
 
-class StreamNotJoinable(_StateForbids):
+class StreamNotJoinable(_ForbiddenByState):
     """The stream's state forbids to enter in this role now."""
 
     reason = "STREAM_NOT_JOINABLE"
     can = "joined in this role"
 
 
-class StreamNotOnAir(_StateForbids):
+class StreamNotOnAir(_ForbiddenByState):
     """The stream is not active, so nobody watches it."""
 
     reason = "STREAM_NOT_ON_AIR"
     can = "asked for its viewers"
 
 
-class StreamNotEndable(_StateForbids):
+class StreamNotEndable(_ForbiddenByState):
     """The stream is not active, so there is nothing to end."""
 
     reason = "STREAM_NOT_ENDABLE"
     can = "ended"
 
 
-class StreamNotCancellable(_StateForbids):
+class StreamNotCancellable(_ForbiddenByState):
     """The stream has started, or is over."""
 
     reason = "STREAM_NOT_CANCELLABLE"
     can = "cancelled"
 
 
-class StreamNotDeletable(_StateForbids):
+class StreamNotDeletable(_ForbiddenByState):
     """The stream is active."""
 
     reason = "STREAM_NOT_DELETABLE"
     can = "deleted"
 
 
-class StreamNotRemindable(_StateForbids):
+class StreamNotRemindable(_ForbiddenByState):
     """The stream has started, or is over."""
 
     reason = "STREAM_NOT_REMINDABLE"
     can = "reminded of"
 
 
-class CreatorAlreadyLive(Refused):
+class CreatorAlreadyLive(FailedPrecondition):
     """A creator has one active stream at a time."""
 
     reason = "CREATOR_ALREADY_LIVE"

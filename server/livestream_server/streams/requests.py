@@ -1,4 +1,4 @@
-"""What callers send to LiveStreamService, as values of this room; raises Invalid for what can have no meaning."""
+"""What callers send to LiveStreamService, as values; raises InvalidArgument for what can have no meaning."""
 
 from typing import NamedTuple
 
@@ -9,21 +9,21 @@ from livestream.v1.live_stream_service_pb2 import (
     LeaveStreamRequest,
     RenewTokensRequest,
 )
-from livestream_server.errors import Invalid, Violation
-from livestream_server.streams import view
-from livestream_server.streams.drafting import Draft
-from livestream_server.streams.model import Role, StreamType
-from livestream_server.transport.values import moment, object_id
+from livestream_server.errors import InvalidArgument, Violation
+from livestream_server.streams import presenter
+from livestream_server.streams.drafting import StreamDraft
+from livestream_server.transport.values import parse_instant, parse_object_id
+from livestream_server.vocabulary import Role, StreamType
 
-_TYPES: dict[int, StreamType] = {number: each for each, number in view.TYPES.items()}
+_TYPES: dict[int, StreamType] = {number: each for each, number in presenter.TYPES.items()}
 _TYPES[LIVE_STREAM_TYPE_UNSPECIFIED] = StreamType.SOLO
-_ROLES: dict[int, Role] = {number: each for each, number in view.ROLES.items()}
+_ROLES: dict[int, Role] = {number: each for each, number in presenter.ROLES.items()}
 
 
-def draft_of(request: CreateStreamRequest) -> Draft:
+def parse_draft(request: CreateStreamRequest) -> StreamDraft:
     """The draft that the request describes; its rules are checked elsewhere."""
     has = request.HasField
-    return Draft(
+    return StreamDraft(
         title=request.title,
         guests=list(request.guests),
         type=_TYPES.get(request.live_stream_type),
@@ -31,27 +31,29 @@ def draft_of(request: CreateStreamRequest) -> Draft:
         interest=request.interest if has("interest") else None,
         duration_goal=request.duration_goal if has("duration_goal") else None,
         motivation=request.motivation if has("motivation") else None,
-        planned_start=(moment("planned_start_date", request.planned_start_date) if has("planned_start_date") else None),
+        planned_start=(
+            parse_instant("planned_start_date", request.planned_start_date) if has("planned_start_date") else None
+        ),
     )
 
 
-def role_of(request: JoinStreamRequest | RenewTokensRequest | LeaveStreamRequest) -> Role | None:
-    """The role that the request names, if any; raises Invalid if there is no such role."""
+def parse_role(request: JoinStreamRequest | RenewTokensRequest | LeaveStreamRequest) -> Role | None:
+    """The role that the request names, if any; raises InvalidArgument if there is no such role."""
     if request.role and request.role not in _ROLES:
-        raise Invalid(Violation("role", "must be host, guest or audience"))
+        raise InvalidArgument(Violation("role", "must be host, guest or audience"))
     return _ROLES.get(request.role)
 
 
-class Wish(NamedTuple):
+class Join(NamedTuple):
     """Who wants to enter what, as what."""
 
     stream_id: str
     role: Role
 
 
-def wish_of(request: JoinStreamRequest) -> Wish:
-    """The wish. What the request says of the device is dropped: nothing reads it."""
-    role = role_of(request)
+def parse_join(request: JoinStreamRequest) -> Join:
+    """The join. What the request says of the device is dropped: nothing reads it."""
+    role = parse_role(request)
     if role is None:
-        raise Invalid(Violation("role", "is required"))
-    return Wish(object_id("live_stream_id", request.live_stream_id), role)
+        raise InvalidArgument(Violation("role", "is required"))
+    return Join(parse_object_id("live_stream_id", request.live_stream_id), role)

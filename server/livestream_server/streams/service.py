@@ -6,54 +6,53 @@ from typing import Protocol
 
 from livestream.v1 import live_stream_service_pb2 as rpc
 from livestream.v1.live_stream_pb2 import END_REASON_UNSPECIFIED, LiveStream
-from livestream.v1.live_stream_service_pb2_grpc import LiveStreamServiceServicer
 from livestream.v1.user_pb2 import UserSummary
-from livestream_server.streams import view
+from livestream_server.participants.store import Participants, Viewer
+from livestream_server.streams import presenter
 from livestream_server.streams.admission import MODERATE, Admission
-from livestream_server.streams.deadlines import Limits, longest_end
-from livestream_server.streams.drafting import check, new_stream
-from livestream_server.streams.model import Chair, GuestNotFound, NotJoined, Role, Status, Stream, StreamNotFound
-from livestream_server.streams.requests import Wish, draft_of, role_of, wish_of
-from livestream_server.streams.seats import Occupant, Seats
+from livestream_server.streams.drafting import check_draft, new_stream
+from livestream_server.streams.expiry import Limits, longest_end
+from livestream_server.streams.model import GuestNotFound, NotJoined, Participant, Stream, StreamNotFound
+from livestream_server.streams.requests import Join, parse_draft, parse_join, parse_role
 from livestream_server.streams.store import Streams
 from livestream_server.tokens.agora import Grant, TokenIssuer
-from livestream_server.transport.call import current_caller
-from livestream_server.transport.pipeline import Context
-from livestream_server.transport.values import idempotency_of, object_id, timestamp
+from livestream_server.transport.call import Call
+from livestream_server.transport.values import parse_idempotency, parse_object_id, to_timestamp
+from livestream_server.vocabulary import Role, Status
 
 TOKEN_SLACK = timedelta(minutes=5)
 """How long a token may outlive the longest time of its stream: the sweeper has ended the stream by then."""
 
 
-class People(Protocol):
-    """What this room needs of the people room."""
+class Users(Protocol):
+    """What this package needs of the package `users`."""
 
-    async def cards(self, ids: Collection[str]) -> Mapping[str, UserSummary]:
-        """The cards of those who are known, in one read."""
+    async def find_summaries(self, ids: Collection[str]) -> Mapping[str, UserSummary]:
+        """The summaries of those who are known, in one read."""
 
-    async def cards_for(self, caller: str, others: Collection[str]) -> Mapping[str, UserSummary]:
-        """The cards of those who are known, in one read; raises NotAllowed if the caller is not."""
+    async def find_summaries_for(self, caller: str, others: Collection[str]) -> Mapping[str, UserSummary]:
+        """The summaries of those who are known, in one read; raises PermissionDenied if the caller is not."""
 
     async def require_registered(self, user_id: str) -> None:
-        """Raise NotAllowed unless the user is recorded."""
+        """Raise PermissionDenied unless the user is recorded."""
 
 
-class Thumbnails(view.Thumbnails, Protocol):
-    """What this room needs of the images room."""
+class Thumbnails(presenter.Thumbnails, Protocol):
+    """What this package needs of the package `images`."""
 
     async def store(self, data: bytes, user: str) -> str:
-        """Keep a picture and answer with its key; raises Invalid or Exhausted."""
+        """Keep an image and answer with its key; raises InvalidArgument or ResourceExhausted."""
 
 
-class LiveStreamRoom(LiveStreamServiceServicer):
+class LiveStreamServicer:
     """Answers LiveStreamService."""
 
     def __init__(
         self,
         *,
         streams: Streams,
-        seats: Seats,
-        people: People,
+        participants: Participants,
+        users: Users,
         admission: Admission,
         thumbnails: Thumbnails,
         tokens: TokenIssuer,
@@ -61,69 +60,73 @@ class LiveStreamRoom(LiveStreamServiceServicer):
         clock: Callable[[], datetime],
     ) -> None:
         self._streams = streams
-        self._seats = seats
-        self._people = people
+        self._participants = participants
+        self._users = users
         self._admission = admission
         self._thumbnails = thumbnails
-        self._view = view.View(thumbnails)
+        self._presenter = presenter.StreamPresenter(thumbnails)
         self._tokens = tokens
         self._limits = limits
         self._clock = clock
 
-    async def CreateStream(self, request: rpc.CreateStreamRequest, context: Context) -> rpc.CreateStreamResponse:  # noqa: ARG002 - gRPC's signature
-        caller = current_caller().id
-        key, fingerprint = idempotency_of(request)
+    async def CreateStream(self, request: rpc.CreateStreamRequest, call: Call) -> rpc.CreateStreamResponse:
+        caller = call.user_id
+        key, fingerprint = parse_idempotency(request)
         # A repeat is answered before any rule, because time has passed: a start that was ahead may lie behind.
-        stream = await self._streams.made_with(caller, key, fingerprint) if key and fingerprint else None
+        stream = await self._streams.find_by_idempotency_key(caller, key, fingerprint) if key and fingerprint else None
         if stream is None:
-            stream = await self._streams.add(await self._drafted(request, caller), key, fingerprint)
-        cards = await self._people.cards_for(caller, stream.guests)
-        return rpc.CreateStreamResponse(live_stream=self._view.shown(stream, Role.HOST, cards))
+            stream = await self._streams.add(await self._draft(request, caller), key, fingerprint)
+        summaries = await self._users.find_summaries_for(caller, stream.guests)
+        return rpc.CreateStreamResponse(live_stream=self._presenter.present(stream, Role.HOST, summaries))
 
-    async def _drafted(self, request: rpc.CreateStreamRequest, caller: str) -> Stream:
-        draft, now = draft_of(request), self._clock()
-        check(draft, caller, now)
-        known = await self._people.cards_for(caller, draft.guests)
+    async def _draft(self, request: rpc.CreateStreamRequest, caller: str) -> Stream:
+        draft, now = parse_draft(request), self._clock()
+        check_draft(draft, caller, now)
+        known = await self._users.find_summaries_for(caller, draft.guests)
         if unknown := set(draft.guests) - known.keys():
             raise GuestNotFound(unknown)
         thumbnail = await self._thumbnails.store(request.thumbnail, caller) if request.thumbnail else None
         return new_stream(self._streams.next_id(), draft, caller, thumbnail, now)
 
-    async def JoinStream(self, request: rpc.JoinStreamRequest, context: Context) -> rpc.JoinStreamResponse:  # noqa: ARG002 - gRPC's signature
-        caller, now = current_caller().id, self._clock()
-        wish = wish_of(request)
-        stream, cards = await self._load(wish.stream_id, caller)
+    async def JoinStream(self, request: rpc.JoinStreamRequest, call: Call) -> rpc.JoinStreamResponse:
+        caller, now = call.user_id, self._clock()
+        join = parse_join(request)
+        stream, summaries = await self._load(join.stream_id, caller)
         await self._admission.require_not_blocked(stream, caller)
-        stream, chair = await self._seated(stream, cards[caller], wish, now)
-        agora, rtm = await self._credentials(stream, caller, chair, now)
-        return rpc.JoinStreamResponse(live_stream=self._view.shown(stream, chair.role, cards), agora=agora, rtm=rtm)
-
-    async def GetStream(self, request: rpc.GetStreamRequest, context: Context) -> rpc.GetStreamResponse:  # noqa: ARG002 - gRPC's signature
-        caller = current_caller().id
-        stream, cards = await self._load(object_id("live_stream_id", request.live_stream_id), caller)
-        return rpc.GetStreamResponse(
-            live_stream=self._view.shown(stream, stream.role_of(caller), cards),
-            end_reason=view.END_REASONS[stream.end_reason] if stream.end_reason else END_REASON_UNSPECIFIED,
+        stream, participant = await self._admit(stream, summaries[caller], join, now)
+        agora, rtm = await self._issue_credentials(stream, caller, participant, now)
+        return rpc.JoinStreamResponse(
+            live_stream=self._presenter.present(stream, participant.role, summaries), agora=agora, rtm=rtm
         )
 
-    async def RenewTokens(self, request: rpc.RenewTokensRequest, context: Context) -> rpc.RenewTokensResponse:  # noqa: ARG002 - gRPC's signature
-        caller, now = current_caller().id, self._clock()
-        stream_id = object_id("live_stream_id", request.live_stream_id)
-        await self._people.require_registered(caller)
+    async def GetStream(self, request: rpc.GetStreamRequest, call: Call) -> rpc.GetStreamResponse:
+        caller = call.user_id
+        stream, summaries = await self._load(parse_object_id("live_stream_id", request.live_stream_id), caller)
+        return rpc.GetStreamResponse(
+            live_stream=self._presenter.present(stream, stream.role_of(caller), summaries),
+            end_reason=presenter.END_REASONS[stream.end_reason] if stream.end_reason else END_REASON_UNSPECIFIED,
+        )
+
+    async def RenewTokens(self, request: rpc.RenewTokensRequest, call: Call) -> rpc.RenewTokensResponse:
+        caller, now = call.user_id, self._clock()
+        stream_id = parse_object_id("live_stream_id", request.live_stream_id)
+        await self._users.require_registered(caller)
         stream = await self._streams.get(stream_id)
         await self._admission.require_not_blocked(stream, caller)
-        chair = await self._kept(stream, caller, role_of(request) or stream.role_of(caller) or Role.AUDIENCE, now)
-        agora, rtm = await self._credentials(stream, caller, chair, now)
+        participant = await self._find_participant(
+            stream, caller, parse_role(request) or stream.role_of(caller) or Role.AUDIENCE, now
+        )
+        agora, rtm = await self._issue_credentials(stream, caller, participant, now)
         return rpc.RenewTokensResponse(agora=agora, rtm=rtm)
 
-    async def LeaveStream(self, request: rpc.LeaveStreamRequest, context: Context) -> rpc.LeaveStreamResponse:  # noqa: ARG002 - gRPC's signature
-        caller, now = current_caller().id, self._clock()
-        stream_id = object_id("live_stream_id", request.live_stream_id)
-        await self._people.require_registered(caller)
+    async def LeaveStream(self, request: rpc.LeaveStreamRequest, call: Call) -> rpc.LeaveStreamResponse:
+        caller, now = call.user_id, self._clock()
+        stream_id = parse_object_id("live_stream_id", request.live_stream_id)
+        await self._users.require_registered(caller)
         stream = await self._streams.get(stream_id)
-        role = role_of(request) or stream.role_of(caller) or Role.AUDIENCE
+        role = parse_role(request) or stream.role_of(caller) or Role.AUDIENCE
         await self._leave(stream, caller, role, now)
-        return rpc.LeaveStreamResponse(live_stream_id=stream.id, role=view.ROLES[role])
+        return rpc.LeaveStreamResponse(live_stream_id=stream.id, role=presenter.ROLES[role])
 
     async def _leave(self, stream: Stream, user: str, role: Role, now: datetime) -> None:
         """Note that `user` has left. Nothing rests on a guest, and nobody is in a stream that is not active."""
@@ -132,88 +135,88 @@ class LiveStreamRoom(LiveStreamServiceServicer):
         if stream.status is not Status.ACTIVE:
             return
         if role is Role.HOST:
-            await self._streams.host_is_gone(stream, now)
+            await self._streams.record_host_left(stream, now)
         elif role is Role.AUDIENCE:
-            await self._streams.note_departure(stream, now)
-            await self._seats.leave(stream.id, user, now)
+            await self._streams.record_departure(stream, now)
+            await self._participants.leave(stream.id, user, now)
 
-    async def EndStream(self, request: rpc.EndStreamRequest, context: Context) -> rpc.EndStreamResponse:  # noqa: ARG002 - gRPC's signature
-        caller, now = current_caller(), self._clock()
+    async def EndStream(self, request: rpc.EndStreamRequest, call: Call) -> rpc.EndStreamResponse:
+        caller, now = call.require_caller(), self._clock()
         moderator = MODERATE in caller.scopes
-        stream_id = object_id("live_stream_id", request.live_stream_id)
+        stream_id = parse_object_id("live_stream_id", request.live_stream_id)
         if not moderator:
-            await self._people.require_registered(caller.id)
+            await self._users.require_registered(caller.id)
         stream = await self._streams.get(stream_id)
-        while reason := stream.ended_by(caller.id, moderator=moderator):
+        while reason := stream.decide_end_reason(caller.id, moderator=moderator):
             stream = await self._streams.end(stream, reason, now) or await self._streams.get(stream.id)
-        return rpc.EndStreamResponse(live_stream=await self._shown(stream, caller.id))
+        return rpc.EndStreamResponse(live_stream=await self._present(stream, caller.id))
 
-    async def CancelStream(self, request: rpc.CancelStreamRequest, context: Context) -> rpc.CancelStreamResponse:  # noqa: ARG002 - gRPC's signature
-        caller, now = current_caller().id, self._clock()
-        stream_id = object_id("live_stream_id", request.live_stream_id)
-        await self._people.require_registered(caller)
+    async def CancelStream(self, request: rpc.CancelStreamRequest, call: Call) -> rpc.CancelStreamResponse:
+        caller, now = call.user_id, self._clock()
+        stream_id = parse_object_id("live_stream_id", request.live_stream_id)
+        await self._users.require_registered(caller)
         stream = await self._streams.get(stream_id)
         await self._admission.require_not_blocked(stream, caller)
-        while status := stream.cancelled_by(caller):
+        while status := stream.decide_cancelled_status(caller):
             stream = await self._streams.cancel(stream, status, now) or await self._streams.get(stream.id)
-        return rpc.CancelStreamResponse(live_stream=await self._shown(stream, caller))
+        return rpc.CancelStreamResponse(live_stream=await self._present(stream, caller))
 
-    async def DeleteStream(self, request: rpc.DeleteStreamRequest, context: Context) -> rpc.DeleteStreamResponse:  # noqa: ARG002 - gRPC's signature
-        caller, now = current_caller().id, self._clock()
-        stream_id = object_id("live_stream_id", request.live_stream_id)
-        await self._people.require_registered(caller)
-        stream = await self._streams.get_even_deleted(stream_id)
+    async def DeleteStream(self, request: rpc.DeleteStreamRequest, call: Call) -> rpc.DeleteStreamResponse:
+        caller, now = call.user_id, self._clock()
+        stream_id = parse_object_id("live_stream_id", request.live_stream_id)
+        await self._users.require_registered(caller)
+        stream = await self._streams.get_including_deleted(stream_id)
         if stream.deleted_at and stream.creator != caller:
             raise StreamNotFound(stream.id)
         while not stream.deleted_at:
             stream.require_deletable_by(caller)
-            stream = await self._streams.delete(stream, now) or await self._streams.get_even_deleted(stream.id)
-        return rpc.DeleteStreamResponse(live_stream=await self._shown(stream, caller))
+            stream = await self._streams.delete(stream, now) or await self._streams.get_including_deleted(stream.id)
+        return rpc.DeleteStreamResponse(live_stream=await self._present(stream, caller))
 
     async def _load(self, stream_id: str, caller: str) -> tuple[Stream, Mapping[str, UserSummary]]:
-        """The stream, and the cards of the caller and of its broadcasters, in one read each.
+        """The stream, and the summaries of the caller and of its broadcasters, in one read each.
 
         Raises RegistrationIncomplete or StreamNotFound. Whoever is not registered is not told which streams exist.
         """
         try:
             stream = await self._streams.get(stream_id)
         except StreamNotFound:
-            await self._people.require_registered(caller)
+            await self._users.require_registered(caller)
             raise
-        return stream, await self._people.cards_for(caller, [stream.creator, *stream.guests])
+        return stream, await self._users.find_summaries_for(caller, [stream.creator, *stream.guests])
 
-    async def _shown(self, stream: Stream, caller: str) -> LiveStream:
-        cards = await self._people.cards([stream.creator, *stream.guests])
-        return self._view.shown(stream, stream.role_of(caller), cards)
+    async def _present(self, stream: Stream, caller: str) -> LiveStream:
+        summaries = await self._users.find_summaries([stream.creator, *stream.guests])
+        return self._presenter.present(stream, stream.role_of(caller), summaries)
 
-    async def _kept(self, stream: Stream, user: str, role: Role, now: datetime) -> Chair:
-        """The chair that `user` already has; raises what a join would raise, or NotJoined."""
+    async def _find_participant(self, stream: Stream, user: str, role: Role, now: datetime) -> Participant:
+        """The participant that `user` already has; raises what a join would raise, or NotJoined."""
         if role is Role.AUDIENCE:
             await self._admission.require_audience(stream, user)
-            chair = await self._seats.keep(stream, user, now)
-            if chair is None:
+            participant = await self._participants.renew(stream, user, now)
+            if participant is None:
                 raise NotJoined(stream.id)
-            return chair
-        broadcaster = stream.broadcasters[stream.place_of(user, role)]
+            return participant
+        broadcaster = stream.broadcasters[stream.index_of_joining(user, role)]
         if broadcaster.joined_at is None:
             raise NotJoined(stream.id)
         if role is Role.HOST:
-            await self._streams.host_is_here(stream, now)
-        return Chair(role, broadcaster.uid)
+            await self._streams.record_host_seen(stream, now)
+        return Participant(role, broadcaster.uid)
 
-    async def _credentials(
-        self, stream: Stream, user: str, chair: Chair, now: datetime
+    async def _issue_credentials(
+        self, stream: Stream, user: str, participant: Participant, now: datetime
     ) -> tuple[rpc.AgoraCredentials, rpc.RtmCredentials]:
         """What lets `user` into Agora's channel and into RTM, from now on for the life of a token."""
-        grant = Grant(stream.channel_name, chair.uid, user, chair.publishes)
+        grant = Grant(stream.channel_name, participant.uid, user, participant.publishes)
         tokens = self._tokens.issue(grant, now, longest_end(stream, self._limits) + TOKEN_SLACK)
-        expires_at = timestamp(tokens.expires_at)
+        expires_at = to_timestamp(tokens.expires_at)
         agora = rpc.AgoraCredentials(
             app_id=tokens.app_id,
             channel_name=stream.channel_name,
             token=tokens.rtc,
-            uid=chair.uid,
-            role=view.ROLES[chair.role],
+            uid=participant.uid,
+            role=presenter.ROLES[participant.role],
             expires_at=expires_at,
         )
         rtm = rpc.RtmCredentials(
@@ -225,23 +228,25 @@ class LiveStreamRoom(LiveStreamServiceServicer):
         )
         return agora, rtm
 
-    async def _seated(self, stream: Stream, card: UserSummary, wish: Wish, now: datetime) -> tuple[Stream, Chair]:
-        """The stream with the person inside, and the chair they got."""
-        user = card.id
-        if wish.role is Role.AUDIENCE:
+    async def _admit(
+        self, stream: Stream, summary: UserSummary, join: Join, now: datetime
+    ) -> tuple[Stream, Participant]:
+        """The stream with the user inside, and the participant they got."""
+        user = summary.id
+        if join.role is Role.AUDIENCE:
             await self._admission.require_audience(stream, user)
-            who = Occupant(user, f"{card.name} {card.surname}", card.username)
-            return stream, await self._seats.take(stream, who, now)
+            who = Viewer(user, f"{summary.name} {summary.surname}", summary.username)
+            return stream, await self._participants.admit(stream, who, now)
         while True:
-            place = stream.place_of(user, wish.role)
+            place = stream.index_of_joining(user, join.role)
             broadcaster = stream.broadcasters[place]
             if broadcaster.joined_at is not None and stream.status is Status.ACTIVE:
-                if wish.role is Role.HOST:
-                    await self._streams.host_is_here(stream, now)
-                return stream, Chair(wish.role, broadcaster.uid)
+                if join.role is Role.HOST:
+                    await self._streams.record_host_seen(stream, now)
+                return stream, Participant(join.role, broadcaster.uid)
             entered = (
                 await self._streams.start(stream, now)
-                if wish.role is Role.HOST
+                if join.role is Role.HOST
                 else await self._streams.enter(stream, place, now)
             )
             # Where another call was faster, the stream is in another state now: decide again.

@@ -9,26 +9,23 @@ from bson import Decimal128, ObjectId
 from pymongo import ASCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
+from livestream_server.bounded_cache import BoundedCache
 from livestream_server.errors import IdempotencyKeyReused
-from livestream_server.mongo.by_id import ById
 from livestream_server.mongo.client import Database, Document
-from livestream_server.remembered import Remembered
-from livestream_server.streams.deadlines import Limits, due_at
+from livestream_server.mongo.document_loader import DocumentLoader
 from livestream_server.streams.drafting import channel_name, rtm_channel
-from livestream_server.streams.journal import HIDDEN, recorded
+from livestream_server.streams.expiry import Limits, due_at
+from livestream_server.streams.journal import HIDDEN, build_update
 from livestream_server.streams.model import (
     DELETABLE,
     NOT_STARTED,
     OPEN_TO_HOST,
     Broadcaster,
     CreatorAlreadyLive,
-    EndReason,
-    Role,
-    Status,
     Stream,
     StreamNotFound,
-    StreamType,
 )
+from livestream_server.vocabulary import EndReason, Role, Status, StreamType
 
 ONE_ACTIVE = "one_active_stream_per_creator"
 ONE_CHANNEL = "channel_name_used_once"
@@ -53,7 +50,7 @@ INDEXES = [
         partialFilterExpression={"reminders": {"$type": "objectId"}},
     ),
 ]
-REMEMBERED = 2048  # streams, of about 2 KB each
+CACHED_STREAMS = 2048  # streams, of about 2 KB each
 SEEN_EVERY = timedelta(minutes=1)
 DEPARTURES = timedelta(minutes=1)
 
@@ -67,9 +64,9 @@ class Streams:
 
     def __init__(self, database: Database, limits: Limits) -> None:
         self._streams = database["streams"]
-        self._by_id = ById(self._streams, HIDDEN)
-        self._with_changes = ById(self._streams)
-        self._read: Remembered[str, tuple[bytes, Stream]] = Remembered(REMEMBERED)
+        self._by_id = DocumentLoader(self._streams, HIDDEN)
+        self._with_changes = DocumentLoader(self._streams)
+        self._read: BoundedCache[str, tuple[bytes, Stream]] = BoundedCache(CACHED_STREAMS)
         self._limits = limits
 
     async def prepare(self) -> None:
@@ -82,12 +79,12 @@ class Streams:
 
     async def get(self, stream_id: str) -> Stream:
         """The stream; raises StreamNotFound."""
-        stream = await self.get_even_deleted(stream_id)
+        stream = await self.get_including_deleted(stream_id)
         if stream.deleted_at is not None:
             raise StreamNotFound(stream_id)
         return stream
 
-    async def get_even_deleted(self, stream_id: str) -> Stream:
+    async def get_including_deleted(self, stream_id: str) -> Stream:
         """The stream, for a caller whose repeat of a deletion must answer like the first; raises StreamNotFound."""
         raw = (await self._by_id.find([stream_id])).get(stream_id)
         if raw is None:
@@ -95,8 +92,8 @@ class Streams:
         before = self._read.get(stream_id)
         if before and before[0] == raw:
             return before[1]
-        stream = from_document(self._by_id.decoded(raw))
-        self._read.remember(stream_id, (raw, stream))
+        stream = from_document(self._by_id.decode(raw))
+        self._read.put(stream_id, (raw, stream))
         return stream
 
     async def get_with_changes(self, stream_id: str) -> tuple[Stream, Document]:
@@ -104,10 +101,10 @@ class Streams:
         raw = (await self._with_changes.find([stream_id])).get(stream_id)
         if raw is None:
             raise StreamNotFound(stream_id)
-        document = self._with_changes.decoded(raw)
+        document = self._with_changes.decode(raw)
         return from_document(document), document
 
-    async def on_channel(self, channel: str) -> Stream | None:
+    async def find_by_channel(self, channel: str) -> Stream | None:
         """The stream that has this channel, deleted or not."""
         document = await self._streams.find_one({"channel_name": channel}, HIDDEN)
         return from_document(document) if document else None
@@ -116,7 +113,7 @@ class Streams:
         """Raise StreamNotFound unless the stream exists."""
         await self.get(stream_id)
 
-    async def made_with(self, creator: str, request_id: str, fingerprint: bytes) -> Stream | None:
+    async def find_by_idempotency_key(self, creator: str, request_id: str, fingerprint: bytes) -> Stream | None:
         """The stream that this idempotency key made, deleted or not; None if the key is new.
 
         Raises IdempotencyKeyReused if it was made of another content.
@@ -141,7 +138,7 @@ class Streams:
             try:
                 await self._streams.insert_one(document)
             except DuplicateKeyError as error:
-                made = await self._made_meanwhile(stream.creator, request_id, fingerprint)
+                made = await self._find_made_meanwhile(stream.creator, request_id, fingerprint)
                 if made is not None:
                     return made
                 if ONE_CHANNEL not in str(error.details):
@@ -150,10 +147,12 @@ class Streams:
             else:
                 return from_document(document)
 
-    async def _made_meanwhile(self, creator: str, request_id: str | None, fingerprint: bytes | None) -> Stream | None:
+    async def _find_made_meanwhile(
+        self, creator: str, request_id: str | None, fingerprint: bytes | None
+    ) -> Stream | None:
         if request_id is None or fingerprint is None:
             return None
-        return await self.made_with(creator, request_id, fingerprint)
+        return await self.find_by_idempotency_key(creator, request_id, fingerprint)
 
     async def start(self, stream: Stream, now: datetime) -> Stream | None:
         """Make a preparing or scheduled stream active, its host inside; None if it is no longer in such a state.
@@ -170,19 +169,21 @@ class Streams:
         )
         values = {"status": Status.ACTIVE.value, "started_at": now, "broadcasters.0.joined_at": now}
         try:
-            return await self._change(stream, NOT_STARTED, values | self._host_seen(started, now), now)
+            return await self._update_conditionally(
+                stream, NOT_STARTED, values | self._host_seen_values(started, now), now
+            )
         except DuplicateKeyError:
             raise CreatorAlreadyLive(stream.id) from None
 
     async def enter(self, stream: Stream, place: int, now: datetime) -> Stream | None:
         """Note that the broadcaster at `place` has entered the active stream; None if it is no longer active."""
-        return await self._change(stream, [Status.ACTIVE], {f"broadcasters.{place}.joined_at": now}, now)
+        return await self._update_conditionally(stream, [Status.ACTIVE], {f"broadcasters.{place}.joined_at": now}, now)
 
-    async def host_is_here(self, stream: Stream, now: datetime) -> None:
+    async def record_host_seen(self, stream: Stream, now: datetime) -> None:
         """Note that the host of an active stream is present, at most once a minute unless they were gone."""
         seen = stream.host_seen_at
         if stream.host_gone_since or seen is None or now - seen >= SEEN_EVERY:
-            values = self._host_seen(replace(stream, host_seen_at=now, host_gone_since=None), now)
+            values = self._host_seen_values(replace(stream, host_seen_at=now, host_gone_since=None), now)
             changed = await self._streams.update_one(
                 {
                     "_id": ObjectId(stream.id),
@@ -192,16 +193,16 @@ class Streams:
                 {"$set": values},
             )
             if not changed.matched_count:  # they left or came back meanwhile: what is later holds
-                await self.note_host(stream.id, now, None)
+                await self.record_host(stream.id, now, None)
 
-    async def host_is_gone(self, stream: Stream, since: datetime) -> None:
+    async def record_host_left(self, stream: Stream, since: datetime) -> None:
         """Note that the host of an active stream has left; nothing happens if they were seen after `since`."""
-        await self.note_host(stream.id, None, since)
+        await self.record_host(stream.id, None, since)
 
-    async def note_host(self, stream_id: str, seen: datetime | None, left: datetime | None) -> None:
+    async def record_host(self, stream_id: str, seen: datetime | None, left: datetime | None) -> None:
         """Note when the host of an active stream was in it, and since when they are out of it; see `with_host`."""
         while True:
-            stream = await self.get_even_deleted(stream_id)
+            stream = await self.get_including_deleted(stream_id)
             noted = stream.with_host(seen, left)
             if stream.status is not Status.ACTIVE or noted == stream:
                 return
@@ -214,48 +215,50 @@ class Streams:
             if changed.matched_count:
                 return
 
-    async def note_entered(self, stream_id: str, place: int, at: datetime) -> None:
+    async def record_entered(self, stream_id: str, place: int, at: datetime) -> None:
         """Note that the broadcaster at `place` has been in the channel since `at`, or since before that."""
         field = f"broadcasters.{place}.joined_at"
         await self._streams.update_one(
-            {"_id": ObjectId(stream_id), field: {"$not": {"$lte": at}}}, recorded({field: at}, at)
+            {"_id": ObjectId(stream_id), field: {"$not": {"$lte": at}}}, build_update({field: at}, at)
         )
 
-    async def note_departure(self, stream: Stream, now: datetime) -> None:
+    async def record_departure(self, stream: Stream, now: datetime) -> None:
         """Let every process know that somebody leaves the audience. One write speaks for half a minute."""
         if stream.departures_until is None or stream.departures_until < now + DEPARTURES / 2:
             await self._streams.update_one(
                 {"_id": ObjectId(stream.id)}, {"$max": {"departures_until": now + DEPARTURES}}
             )
 
-    def _host_seen(self, stream: Stream, now: datetime) -> Document:
+    def _host_seen_values(self, stream: Stream, now: datetime) -> Document:
         return {"host_seen_at": now, "host_gone_since": None, "due_at": due_at(stream, self._limits)}
 
     async def end(self, stream: Stream, reason: EndReason, now: datetime) -> Stream | None:
         """End an active stream; None if it is no longer active."""
-        return await self._change(stream, [Status.ACTIVE], _ended(reason, now), now)
+        return await self._update_conditionally(stream, [Status.ACTIVE], _ending_values(reason, now), now)
 
     async def cancel(self, stream: Stream, status: Status, now: datetime) -> Stream | None:
         """Cancel a stream that has not started; None if it has, or is over."""
-        return await self._change(stream, NOT_STARTED, {"status": status.value, "due_at": None}, now)
+        return await self._update_conditionally(stream, NOT_STARTED, {"status": status.value, "due_at": None}, now)
 
     async def delete(self, stream: Stream, now: datetime) -> Stream | None:
         """Hide a stream from every read for good; None if it is active now, or deleted already."""
-        return await self._change(stream, DELETABLE, {"deleted_at": now, "due_at": None}, now)
+        return await self._update_conditionally(stream, DELETABLE, {"deleted_at": now, "due_at": None}, now)
 
-    async def due(self, now: datetime, limit: int) -> list[Stream]:
+    async def find_due(self, now: datetime, limit: int) -> list[Stream]:
         """Streams that time has changed, the longest due first."""
         found = self._streams.find({"due_at": {"$lte": now}}, HIDDEN).sort("due_at").limit(limit)
         return [from_document(each) async for each in found]
 
-    async def end_if_due(self, stream: Stream, reason: EndReason, now: datetime) -> Stream | None:
+    async def end_if_still_due(self, stream: Stream, reason: EndReason, now: datetime) -> Stream | None:
         """End an active stream, unless its host came back meanwhile or it is no longer active."""
-        return await self._change(stream, [Status.ACTIVE], _ended(reason, now), now, {"due_at": {"$lte": now}})
+        return await self._update_conditionally(
+            stream, [Status.ACTIVE], _ending_values(reason, now), now, {"due_at": {"$lte": now}}
+        )
 
-    async def expire_if_due(self, stream: Stream, now: datetime) -> Stream | None:
+    async def expire_if_still_due(self, stream: Stream, now: datetime) -> Stream | None:
         """Expire a stream that never started; None if it has meanwhile."""
         values = {"status": Status.EXPIRED.value, "due_at": None}
-        return await self._change(stream, NOT_STARTED, values, now, {"due_at": {"$lte": now}})
+        return await self._update_conditionally(stream, NOT_STARTED, values, now, {"due_at": {"$lte": now}})
 
     async def draw_rtm_channel(self, stream_id: str) -> str:
         """The name of the message channel of a stream that was stored before there was one; drawn once."""
@@ -266,34 +269,34 @@ class Streams:
             raise StreamNotFound(stream_id)
         return str(document["rtm_channel"])
 
-    async def expect_bans(self, stream_id: str) -> None:
-        """From now on, let every join look its person up among the bans. It is never undone: that would race."""
+    async def mark_has_bans(self, stream_id: str) -> None:
+        """From now on, let every join look its user up among the bans. It is never undone: that would race."""
         await self._streams.update_one({"_id": ObjectId(stream_id)}, {"$set": {"has_bans": True}})
 
-    async def expect_reminders(self, stream_id: str) -> None:
-        """Mark the stream, so that `with_reminders` finds it once it is active. Call it when the reminder is written.
+    async def mark_has_reminders(self, stream_id: str) -> None:
+        """Mark the stream, so that `find_with_reminders` finds it once active. Call it when the reminder is stored.
 
         A mark that is there is kept while the stream has not started, so that a crowd does not write to one document;
-        after that a new mark takes its place, so that `forget_reminders`, which may be under way, leaves it alone.
+        after that a new mark takes its place, so that `unmark_reminders`, which may be under way, leaves it alone.
         """
         key = {"_id": ObjectId(stream_id)}
         stream = await self._streams.find_one(key, {"status": 1, "reminders": 1})
         if stream and not (stream["status"] in NOT_STARTED and stream.get("reminders")):
             await self._streams.update_one(key, {"$set": {"reminders": ObjectId()}})
 
-    async def with_reminders(self, limit: int) -> Mapping[str, str]:
+    async def find_with_reminders(self, limit: int) -> Mapping[str, str]:
         """Active streams that are marked, with their marks."""
         query = {"status": Status.ACTIVE.value, "reminders": {"$type": "objectId"}}
         found = self._streams.find(query, {"reminders": 1}).sort("reminders").limit(limit)
         return {str(each["_id"]): str(each["reminders"]) async for each in found}
 
-    async def forget_reminders(self, stream_id: str, mark: str) -> None:
+    async def unmark_reminders(self, stream_id: str, mark: str) -> None:
         """Take the mark from a stream, unless it has a newer one."""
         await self._streams.update_one(
             {"_id": ObjectId(stream_id), "reminders": ObjectId(mark)}, {"$unset": {"reminders": ""}}
         )
 
-    async def started(self, stream_ids: Collection[str]) -> Mapping[str, bool]:
+    async def find_started(self, stream_ids: Collection[str]) -> Mapping[str, bool]:
         """Whether each stream is active or still to start; what is over or deleted is absent."""
         query = {"_id": {"$in": [ObjectId(each) for each in stream_ids]}}
         return {
@@ -302,7 +305,7 @@ class Streams:
             if each["status"] in OPEN_TO_HOST and each["deleted_at"] is None
         }
 
-    async def _change(
+    async def _update_conditionally(
         self,
         stream: Stream,
         allowed: Iterable[Status],
@@ -318,14 +321,14 @@ class Streams:
                 "deleted_at": None,
                 **(condition or {}),
             },
-            recorded({**values, "updated_at": now}, now),
+            build_update({**values, "updated_at": now}, now),
             projection=HIDDEN,
             return_document=ReturnDocument.AFTER,
         )
         return from_document(document) if document else None
 
 
-def _ended(reason: EndReason, now: datetime) -> Document:
+def _ending_values(reason: EndReason, now: datetime) -> Document:
     return {"status": Status.ENDED.value, "ended_at": now, "end_reason": reason.value, "due_at": None}
 
 

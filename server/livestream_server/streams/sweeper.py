@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 import structlog
 
 from livestream_server.mongo.lease import Lease
-from livestream_server.streams.deadlines import Limits, end_reason
-from livestream_server.streams.model import EndReason, Status, Stream
+from livestream_server.streams.expiry import Limits, end_reason
+from livestream_server.streams.model import Stream
 from livestream_server.streams.store import Streams
+from livestream_server.vocabulary import EndReason, Status
 
 BATCH = 100
 
@@ -34,7 +35,7 @@ class Sweeper:
     async def sweep(self) -> int:
         """Move on every stream that is due now; answers with how many were."""
         moved = 0
-        while due := await self._streams.due(self._clock(), BATCH):
+        while due := await self._streams.find_due(self._clock(), BATCH):
             changed = [await self._move_on(each) for each in due]
             moved += sum(changed)
             if len(due) < BATCH or not any(changed):
@@ -45,14 +46,14 @@ class Sweeper:
         now = self._clock()
         if stream.status is Status.ACTIVE:
             reason = end_reason(stream, self._limits)
-            moved = await self._streams.end_if_due(stream, reason, now)
+            moved = await self._streams.end_if_still_due(stream, reason, now)
         else:
             reason = None
-            moved = await self._streams.expire_if_due(stream, now)
+            moved = await self._streams.expire_if_still_due(stream, now)
         if moved:
-            _log.info("stream moved on", stream=stream.id, status=moved.status.value, reason=_word(reason))
+            _log.info("stream moved on", stream=stream.id, status=moved.status.value, reason=_to_text(reason))
         return moved is not None
 
 
-def _word(reason: EndReason | None) -> str | None:
+def _to_text(reason: EndReason | None) -> str | None:
     return reason.value if reason else None

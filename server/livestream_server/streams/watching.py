@@ -8,40 +8,41 @@ from livestream.v1.live_stream_pb2 import END_REASON_UNSPECIFIED
 from livestream.v1.user_pb2 import UserSummary
 from livestream.v1.watch_service_pb2 import BroadcasterChange, Deletion, Snapshot, StateChange, WatchStreamResponse
 from livestream_server.mongo import failures
-from livestream_server.streams import view
+from livestream_server.streams import presenter
 from livestream_server.streams.admission import Admission
-from livestream_server.streams.journal import numbered
-from livestream_server.streams.model import OPEN_TO_HOST, EndReason, Status, Stream, StreamNotFound
+from livestream_server.streams.journal import number_changes
+from livestream_server.streams.model import OPEN_TO_HOST, Stream, StreamNotFound
 from livestream_server.streams.store import Streams
 from livestream_server.transport.call import Caller
-from livestream_server.transport.values import timestamp
+from livestream_server.transport.values import to_timestamp
+from livestream_server.vocabulary import EndReason, Status
 
 READ_SECONDS = 5.0
 
 
-class People(Protocol):
-    """What is needed of the people room."""
+class Users(Protocol):
+    """What is needed of the package `users`."""
 
-    async def cards(self, ids: Collection[str]) -> Mapping[str, UserSummary]:
-        """The cards of those who are known, in one read."""
+    async def find_summaries(self, ids: Collection[str]) -> Mapping[str, UserSummary]:
+        """The summaries of those who are known, in one read."""
 
 
 class Journals:
     """Reads journals."""
 
-    def __init__(self, streams: Streams, admission: Admission, people: People, thumbnails: view.Thumbnails) -> None:
+    def __init__(self, streams: Streams, admission: Admission, users: Users, thumbnails: presenter.Thumbnails) -> None:
         self._streams = streams
         self._admission = admission
-        self._people = people
+        self._users = users
         self._thumbnails = thumbnails
 
     async def read(self, stream_id: str) -> "Journal":
         """The stream as it is, deleted or not; raises StreamNotFound."""
         with failures.deadline(READ_SECONDS):
             stream, document = await self._streams.get_with_changes(stream_id)
-        revision, changes = numbered(document)
-        told = [_told(stream, number, each) for number, each in changes]
-        return Journal(stream, revision, told, self._admission, self._people, self._thumbnails)
+        revision, changes = number_changes(document)
+        told = [_present_change(stream, number, each) for number, each in changes]
+        return Journal(stream, revision, told, self._admission, self._users, self._thumbnails)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,12 @@ class Journal:
     changes: Sequence[WatchStreamResponse]
     """In their order, without a gap; the last one has `revision`. Whoever tells them must not change them."""
     _admission: Admission
-    _people: People
-    _thumbnails: view.Thumbnails
+    _users: Users
+    _thumbnails: presenter.Thumbnails
 
     @property
     def active(self) -> bool:
-        """Whether people can be in the audience."""
+        """Whether users can be in the audience."""
         return self.stream.status is Status.ACTIVE
 
     @property
@@ -81,36 +82,36 @@ class Journal:
         with failures.deadline(READ_SECONDS):
             return await self._admission.shows_audience(self.stream, caller)
 
-    async def seen_by(self, caller: Caller) -> Snapshot:
+    async def present_to(self, caller: Caller) -> Snapshot:
         """The stream as the caller sees it; raises StreamNotFound if it was deleted."""
         stream = self.stream
         if self.deleted:
             raise StreamNotFound(stream.id)
         with failures.deadline(READ_SECONDS):
-            cards = await self._people.cards([stream.creator, *stream.guests])
+            summaries = await self._users.find_summaries([stream.creator, *stream.guests])
         thumbnail = self._thumbnails.url(stream.thumbnail)
         return Snapshot(
-            live_stream=view.live_stream(stream, stream.role_of(caller.id), cards, thumbnail),
-            end_reason=view.END_REASONS[stream.end_reason] if stream.end_reason else END_REASON_UNSPECIFIED,
+            live_stream=presenter.present_stream(stream, stream.role_of(caller.id), summaries, thumbnail),
+            end_reason=presenter.END_REASONS[stream.end_reason] if stream.end_reason else END_REASON_UNSPECIFIED,
         )
 
 
-def _told(stream: Stream, revision: int, change: Mapping[str, Any]) -> WatchStreamResponse:
-    """One record of `journal.recorded` as a watcher hears of it."""
-    at = timestamp(change["at"])
+def _present_change(stream: Stream, revision: int, change: Mapping[str, Any]) -> WatchStreamResponse:
+    """One record of `journal.build_update` as a watcher hears of it."""
+    at = to_timestamp(change["at"])
     if "status" in change:
         reason = change.get("end_reason")
         state = StateChange(
-            status=view.STATUSES[Status(change["status"])],
+            status=presenter.STATUSES[Status(change["status"])],
             changed_at=at,
-            end_reason=view.END_REASONS[EndReason(reason)] if reason else END_REASON_UNSPECIFIED,
+            end_reason=presenter.END_REASONS[EndReason(reason)] if reason else END_REASON_UNSPECIFIED,
         )
         return WatchStreamResponse(revision=revision, state=state)
     if "broadcaster" in change:
         someone = stream.broadcasters[change["broadcaster"]]
         broadcaster = BroadcasterChange(
             user=someone.user,
-            role=view.ROLES[someone.role],
+            role=presenter.ROLES[someone.role],
             uid=someone.uid,
             has_joined=change["joined"],
             changed_at=at,

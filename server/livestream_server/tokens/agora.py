@@ -1,4 +1,4 @@
-"""Lets people into Agora: an RTC token for one channel and uid, and an RTM token for one user id.
+"""Lets users into Agora: an RTC token for one channel and uid, and an RTM token for one user id.
 
 Agora's own builders sign whatever they are given: `*` and uid 0 open the door to anyone, a bad App ID yields an empty
 token. Here a `Grant` cannot say such things, and a certificate that cannot work stops the start of the service. Both
@@ -103,7 +103,7 @@ class TokenIssuer(Protocol):
     def issue(self, grant: Grant, now: datetime, until: datetime | None = None) -> Tokens: ...
 
 
-def token_issuer(settings: AgoraSettings) -> TokenIssuer:
+def create_token_issuer(settings: AgoraSettings) -> TokenIssuer:
     """The issuer of the version that is set, after it has issued tokens that hold what was granted.
 
     Raises UnusableAgoraSettings otherwise, so that a service that cannot let anyone in never starts.
@@ -118,7 +118,7 @@ def token_issuer(settings: AgoraSettings) -> TokenIssuer:
     if not MIN_LIFE <= life <= MAX_LIFE:
         raise UnusableAgoraSettings("AGORA_TOKEN_LIFE_SECONDS", "must be from 120 to 86400")
     issuer = _ISSUERS[settings.token_version](settings.app_id, certificate, life)
-    _prove(issuer, certificate)
+    _check_issuer(issuer, certificate)
     return issuer
 
 
@@ -129,11 +129,11 @@ class AccessToken2Issuer:
         self._app_id = app_id
         self._seal = Seal(app_id, certificate)
         self._life = int(life.total_seconds())
-        self._salt = salt or _random_salt
+        self._salt = salt or _draw_salt
         self._rights = _packed_rights(self._life)
 
     def issue(self, grant: Grant, now: datetime, until: datetime | None = None) -> Tokens:
-        issued_at = _whole_second(now)
+        issued_at = _to_whole_second(now)
         life = _life_until(until, issued_at, self._life)
         audience, publisher, login = self._rights if life == self._life else _packed_rights(life)
         rtc, rtm = self._seal.tokens(
@@ -155,7 +155,7 @@ class AccessTokenIssuer:
         self._life = int(life.total_seconds())
 
     def issue(self, grant: Grant, now: datetime, until: datetime | None = None) -> Tokens:
-        issued_at = _whole_second(now)
+        issued_at = _to_whole_second(now)
         ends_at = issued_at + _life_until(until, issued_at, self._life)
         rights = _PUBLISHER if grant.publish else _AUDIENCE
         return Tokens(
@@ -181,7 +181,7 @@ class SpokenTokens:
         self._life = int(life.total_seconds())
 
     def issue(self, grant: Grant, now: datetime, until: datetime | None = None) -> Tokens:
-        issued_at = _whole_second(now)
+        issued_at = _to_whole_second(now)
         ends = datetime.fromtimestamp(issued_at + _life_until(until, issued_at, self._life), UTC)
         role = "publisher" if grant.publish else "audience"
         return Tokens(
@@ -198,7 +198,7 @@ _ISSUERS: Mapping[str, Callable[[str, str, timedelta], TokenIssuer]] = {
 }
 
 
-def _prove(issuer: TokenIssuer, certificate: str) -> None:
+def _check_issuer(issuer: TokenIssuer, certificate: str) -> None:
     """Raises UnusableAgoraSettings unless tokens of `issuer` can be read back, signed, alive and for whom they are."""
     grant, now = Grant(channel="self-test", uid=1, user_id="self-test", publish=True), datetime.now(UTC)
     tokens = issuer.issue(grant, now)
@@ -211,7 +211,7 @@ def _prove(issuer: TokenIssuer, certificate: str) -> None:
             raise UnusableAgoraSettings("AGORA_TOKEN_VERSION", "cannot be served: its tokens do not read back")
 
 
-def _whole_second(now: datetime) -> int:
+def _to_whole_second(now: datetime) -> int:
     """Seconds since 1970, rounded down. Raises ValueError for a naive time, which would count in local time."""
     if now.tzinfo is None:
         raise ValueError("the time of issue must know its time zone")
@@ -231,6 +231,6 @@ def _packed_rights(life: int) -> tuple[bytes, bytes, bytes]:
     return audience, publisher, pack_privileges(Rtm.TYPE, {LOGIN: life})
 
 
-def _random_salt() -> int:
+def _draw_salt() -> int:
     # The system's randomness would cost a switch of threads.
     return randint(1, MAX_SALT)  # noqa: S311 - it makes tokens differ, and is no secret: it stands in them

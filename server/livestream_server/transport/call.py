@@ -2,7 +2,6 @@
 
 import string
 from collections.abc import Collection, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from random import getrandbits
@@ -24,11 +23,11 @@ class Caller(Protocol):
 
     @property
     def id(self) -> str:
-        """The person's id: 24 hexadecimal digits."""
+        """The user's id: 24 hexadecimal digits."""
 
     @property
     def scopes(self) -> Collection[str]:
-        """What the token allows beyond being that person."""
+        """What the token allows beyond being that user."""
 
     @property
     def expires_at(self) -> float:
@@ -50,27 +49,20 @@ class Call:
     sent: int | None = None
     """Answers so far, if the method streams them."""
 
+    def require_caller(self) -> Caller:
+        """The caller; raises LookupError for an anonymous call, which methods that require a token never get."""
+        if self.caller is None:
+            raise LookupError("an anonymous call has no caller")
+        return self.caller
 
-_current: ContextVar[Call] = ContextVar("call")
-
-
-def current_call() -> Call:
-    """The call that this task answers."""
-    return _current.get()
-
-
-def current_caller() -> Caller:
-    """The caller of a method that requires a token.
-
-    Raises LookupError in a method that does not: such a method reads `current_call().caller`.
-    """
-    if caller := _current.get().caller:
-        return caller
-    raise LookupError("an anonymous call has no caller")
+    @property
+    def user_id(self) -> str:
+        """The id of the user who calls; raises LookupError for an anonymous call."""
+        return self.require_caller().id
 
 
-def begun(method: str, metadata: Metadata, peer: str, *, trusted_proxies: Sequence[Network]) -> Call:
-    """A new call, the current one of this task and of the tasks that it starts.
+def begin_call(method: str, metadata: Metadata, peer: str, *, trusted_proxies: Sequence[Network]) -> Call:
+    """A new call.
 
     `peer` is gRPC's text for where it came from; `x-forwarded-for` counts as far as `trusted_proxies` have written it.
     """
@@ -84,12 +76,10 @@ def begun(method: str, metadata: Metadata, peer: str, *, trusted_proxies: Sequen
             forwarded.append(value if isinstance(value, str) else "")
         elif key == ADMISSION[0]:
             only_admission = value == ADMISSION[1]
-    address = peer_address(peer)
+    address = parse_peer_address(peer)
     if trusted_proxies and forwarded:
         address = client_address(address, forwarded, trusted_proxies)
-    call = Call(method, request_id_of(request_id), address, authorization, only_admission)
-    _current.set(call)
-    return call
+    return Call(method, choose_request_id(request_id), address, authorization, only_admission)
 
 
 def is_request_id(text: str) -> bool:
@@ -97,14 +87,14 @@ def is_request_id(text: str) -> bool:
     return 0 < len(text) <= REQUEST_ID_LENGTH and _VISIBLE.issuperset(text)
 
 
-def request_id_of(given: str | bytes | None) -> str:
+def choose_request_id(given: str | bytes | None) -> str:
     """The id that the caller gave, if it can be one, else a new one."""
     # The system's randomness would cost a switch of threads, and nothing rests on that nobody guesses the id of a call.
     return given if isinstance(given, str) and is_request_id(given) else f"{getrandbits(64):016x}"
 
 
 @lru_cache(maxsize=1024)  # a connection has one, and many calls
-def peer_address(peer: str) -> str:
+def parse_peer_address(peer: str) -> str:
     """The bare address in gRPC's peer text: `ipv4:10.0.0.7:5123` and `ipv6:%5B::1%5D:5123` lose scheme and port.
 
     So does `ipv6:[::ffff:10.0.0.7]:5123`, which is pygrpc-native's name for the first. Empty for any other peer.

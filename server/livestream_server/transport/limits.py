@@ -1,7 +1,7 @@
 """What one caller may take of a process, so that no caller starves another.
 
 Three groups have limits of their own: users, who are told apart by their id; internal services, likewise; and
-anonymous callers, who are told apart by their address, with room for the many people whom a carrier puts behind one.
+anonymous callers, who are told apart by their address, with room for the many users whom a carrier puts behind one.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from typing import Any, Self
 from livestream.v1.access_pb2 import Access
 from livestream_server.errors import CallerLimited, RateLimited, TooManyWatches, Unauthenticated
 from livestream_server.settings import Settings
-from livestream_server.transport.call import Call, peer_address
+from livestream_server.transport.call import Call, parse_peer_address
 from livestream_server.transport.methods import Method
 from livestream_server.transport.rates import Rate, RateLimiter
 from livestream_server.transport.shares import CallShares
-from livestream_server.transport.status import code_of, trailing_metadata
+from livestream_server.transport.status import to_status_code, trailing_metadata
 
 USERS_PER_ADDRESS = 100
 """For how many users there is room at one address: carriers share one among their customers (RFC 6888)."""
@@ -117,10 +117,10 @@ class StreamsWithoutToken:
     async def opened(self, context: Any) -> AsyncIterator[None]:
         """One more for the length of the block; ends the call of `context` if its address has too many."""
         try:
-            with self._watches.opened(network_of(peer_address(context.peer()))):
+            with self._watches.opened(network_of(parse_peer_address(context.peer()))):
                 yield
         except TooManyWatches as error:
-            await context.abort(code_of(type(error)), str(error), trailing_metadata(error, ""))
+            await context.abort(to_status_code(type(error)), str(error), trailing_metadata(error, ""))
 
 
 @dataclass(frozen=True, slots=True)

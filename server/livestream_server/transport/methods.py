@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from livestream.v1.access_pb2 import Access, access
-from livestream_server.errors import Invalid, Violation
+from livestream_server.errors import InvalidArgument, Violation
 
 SMALL_REQUEST_BYTES = 68 * 1024  # a REST body of 64 KiB, even a raw one, and what surrounds it
 LARGE_REQUEST_BYTES = 6 * 1024 * 1024  # a thumbnail of 5 MiB and what surrounds it
@@ -45,13 +45,13 @@ class Method:
     """The field of a stream's request that names what is watched; empty if there is none."""
 
     def check_required(self, request: Message) -> None:
-        """Raise Invalid with one violation for each REQUIRED field that is absent or empty."""
+        """Raise InvalidArgument with one violation for each REQUIRED field that is absent or empty."""
         missing = [Violation(name, "is required") for name, given in self.required.items() if not given(request)]
         if missing:
-            raise Invalid(*missing)
+            raise InvalidArgument(*missing)
 
 
-def method_named(service: str, name: str) -> Method:
+def find_method(service: str, name: str) -> Method:
     """The method's facts.
 
     Raises KeyError if service_config.json has no timeout for it, or the pool does not know it.
@@ -69,9 +69,9 @@ def method_named(service: str, name: str) -> Method:
         scope=option.scope,
         rate=option.rate,
         file=file,
-        required={each.name: _given(each) for each in fields if _is_required(each)},
+        required={each.name: _presence_check(each) for each in fields if _is_required(each)},
         max_request_bytes=LARGE_REQUEST_BYTES if file else SMALL_REQUEST_BYTES,
-        timeout=_timeouts()[f"{service}/{name}"],
+        timeout=_read_timeouts()[f"{service}/{name}"],
         event_id=option.events.id,
         watched=option.events.watched,
     )
@@ -81,11 +81,11 @@ def _is_required(field: FieldDescriptor) -> bool:
     return field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
 
 
-def _given(field: FieldDescriptor) -> Callable[[Message], Any]:
+def _presence_check(field: FieldDescriptor) -> Callable[[Message], Any]:
     return methodcaller("HasField", field.name) if field.has_presence else attrgetter(field.name)
 
 
-def _timeouts() -> dict[str, float]:
+def _read_timeouts() -> dict[str, float]:
     """Seconds per `service/method`, as clients are told in service_config.json."""
     config = json.loads(files("livestream.v1").joinpath("service_config.json").read_text())
     return {

@@ -40,13 +40,13 @@ class Observer:
         self._seconds = _SECONDS.labels(*labels)
         self._handled = {code: (code.name, _HANDLED.labels(*labels, code.name)) for code in grpc.StatusCode}
 
-    def started(self) -> float:
-        """Count a call; the answer is for `finished`."""
+    def start(self) -> float:
+        """Count a call; the answer is for `finish`."""
         self._started.inc()
         self._open.inc()
         return time.perf_counter()
 
-    def finished(self, call: Call, since: float, code: grpc.StatusCode, reason: str, cause: str | None) -> None:
+    def finish(self, call: Call, since: float, code: grpc.StatusCode, reason: str, cause: str | None) -> None:
         """Count, time and log the call. `cause` is for the log alone: why a token was refused, for example."""
         seconds = time.perf_counter() - since
         self._open.dec()
@@ -73,6 +73,6 @@ class Observer:
             said["cause"] = cause
         _log.info("call", **said)
 
-    def failed_unexpectedly(self, call: Call, error: Exception) -> None:
+    def log_unexpected(self, call: Call, error: Exception) -> None:
         """Log what the caller is not told: the exception with its traceback."""
         _log.error("unexpected failure", method=call.method, request_id=call.request_id, exc_info=error)

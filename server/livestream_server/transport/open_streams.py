@@ -63,7 +63,7 @@ class OpenStreams:
         self._ending = False
 
     @asynccontextmanager
-    async def opened(self, seconds: float) -> AsyncIterator[OpenStream]:
+    async def open(self, seconds: float) -> AsyncIterator[OpenStream]:
         """A stream for the length of the block.
 
         Raises DeadlineExceeded (as TimeoutError) after `seconds`, Unauthenticated when the token ends before that,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from livestream.v1.paging_pb2 import Pagination
-from livestream_server.errors import Invalid, Violation
+from livestream_server.errors import InvalidArgument, Violation
 
 MAX_LIMIT = 100
 MAX_PAGE = 1_000_000  # keeps `skip` within what the database takes
@@ -34,8 +34,8 @@ class Page:
         )
 
 
-def page_of(number: int | None, limit: int | None, *, usual_limit: int) -> Page:
-    """The page that is asked for; None stands for what was not said. Raises Invalid for what is out of range."""
+def parse_page(number: int | None, limit: int | None, *, usual_limit: int) -> Page:
+    """The page that is asked for; None means not given. Raises InvalidArgument for what is out of range."""
     page = Page(1 if number is None else number, usual_limit if limit is None else limit)
     violations = []
     if not 1 <= page.number <= MAX_PAGE:
@@ -43,5 +43,5 @@ def page_of(number: int | None, limit: int | None, *, usual_limit: int) -> Page:
     if not 1 <= page.limit <= MAX_LIMIT:
         violations.append(Violation("limit", f"must be 1 to {MAX_LIMIT}"))
     if violations:
-        raise Invalid(*violations)
+        raise InvalidArgument(*violations)
     return page

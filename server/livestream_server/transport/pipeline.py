@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias, cast
 
 import grpc
+from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
 
 from livestream.v1.access_pb2 import Access
 from livestream_server.errors import (
@@ -25,18 +27,18 @@ from livestream_server.errors import (
     ServiceError,
     Unauthenticated,
 )
-from livestream_server.transport.call import Call, Caller, Metadata, begun
+from livestream_server.transport.call import Call, Caller, Metadata, begin_call
 from livestream_server.transport.deadlines import Deadlines
 from livestream_server.transport.forwarded import Network
 from livestream_server.transport.limits import NO_LIMITS, CallerLimits, Group, Limits
-from livestream_server.transport.methods import Method, method_named
+from livestream_server.transport.methods import Method, find_method
 from livestream_server.transport.observing import Observer
 from livestream_server.transport.open_streams import OpenStreams
-from livestream_server.transport.status import code_of, trailing_metadata
+from livestream_server.transport.status import to_status_code, trailing_metadata
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Behaviour = Callable[[Any, Context], Awaitable[Message]]
-StreamBehaviour = Callable[[Any, Context], AsyncGenerator[Message, None]]
+Behaviour = Callable[[Any, Call], Awaitable[Message]]
+StreamBehaviour = Callable[[Any, Call], AsyncGenerator[Message, None]]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 _NO_DEADLINE = float(sys.maxsize)  # what pygrpc-native says where grpc.aio says None
@@ -67,21 +69,31 @@ class Guards:
 
 
 class Registry:
-    """Stands where generated code expects a server: wraps each handler and keeps it under its full name."""
+    """Wraps the methods of servicers, and keeps each under its full name."""
 
     def __init__(self, guards: Guards) -> None:
         self._pipeline = _Pipeline(guards)
         self.handlers: dict[str, Handler] = {}
 
-    def add_generic_rpc_handlers(self, handlers: object) -> None:
-        """What generated code also calls, with the same handlers in another dress."""
+    def add(self, service: str, servicer: object) -> None:
+        """Wrap what answers each RPC of `service`: the servicer's method of the same name, `(request, call)`.
 
-    def add_registered_method_handlers(self, service: str, handlers: dict[str, Handler]) -> None:
-        """Wrap and keep the handlers of one service."""
-        for name, handler in handlers.items():
-            method = method_named(service, name)
-            wrap = self._pipeline.server_stream if handler.response_streaming else self._pipeline.unary
-            self.handlers[method.path] = wrap(method, handler)
+        Raises AttributeError if there is none for an RPC of the contract.
+        """
+        for rpc in Default().FindServiceByName(service).methods:
+            method = find_method(service, rpc.name)
+            wrap = self._pipeline.server_stream if rpc.server_streaming else self._pipeline.unary
+            handler = (
+                grpc.unary_stream_rpc_method_handler if rpc.server_streaming else grpc.unary_unary_rpc_method_handler
+            )
+            self.handlers[method.path] = wrap(
+                method,
+                handler(
+                    getattr(servicer, rpc.name),
+                    request_deserializer=GetMessageClass(rpc.input_type).FromString,
+                    response_serializer=GetMessageClass(rpc.output_type).SerializeToString,
+                ),
+            )
 
     def end_streams(self) -> None:
         """End all open streams, and refuse new ones, with UNAVAILABLE: their callers resume at another process."""
@@ -112,24 +124,24 @@ class _Pipeline:
         self._limits.know(method)
         endpoint = _Endpoint(method, handler.request_deserializer, handler.unary_unary, Observer(method))
         return grpc.unary_unary_rpc_method_handler(
-            self._answering(endpoint, self._guarded), response_serializer=handler.response_serializer
+            self._wrap(endpoint, self._run_unary), response_serializer=handler.response_serializer
         )
 
     def server_stream(self, method: Method, handler: Handler) -> Handler:
         self._limits.know(method)
         endpoint = _Endpoint(method, handler.request_deserializer, handler.unary_stream, Observer(method, streams=True))
         return grpc.unary_stream_rpc_method_handler(
-            self._answering(endpoint, self._streamed), response_serializer=handler.response_serializer
+            self._wrap(endpoint, self._run_stream), response_serializer=handler.response_serializer
         )
 
-    def _answering(self, endpoint: _Endpoint, run: Callable[[_Endpoint, bytes, Context, Call], Awaitable[Any]]) -> Any:
+    def _wrap(self, endpoint: _Endpoint, run: Callable[[_Endpoint, bytes, Context, Call], Awaitable[Any]]) -> Any:
         """What gRPC calls; `run` gives the answer, or has written all answers of a stream when it returns."""
         trusted = self._guards.trusted_proxies
 
         async def answer(request: bytes, context: Context) -> Any:
             metadata = cast("Metadata", context.invocation_metadata() or ())
-            call = begun(endpoint.method.path, metadata, context.peer(), trusted_proxies=trusted)
-            since = endpoint.observer.started()
+            call = begin_call(endpoint.method.path, metadata, context.peer(), trusted_proxies=trusted)
+            since = endpoint.observer.start()
             code, reason, cause = grpc.StatusCode.CANCELLED, "", None
             failure: ServiceError | None = None
             response = None
@@ -139,13 +151,13 @@ class _Pipeline:
                 response = await running
                 code = grpc.StatusCode.OK
             except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets words of ours
-                failure = self._explained(error) or Internal()
-                code, reason = code_of(type(failure)), failure.reason
+                failure = self._to_service_error(error) or Internal()
+                code, reason = to_status_code(type(failure)), failure.reason
                 cause = failure.cause if isinstance(failure, Unauthenticated) else None
                 if isinstance(failure, Internal):
-                    endpoint.observer.failed_unexpectedly(call, error)
+                    endpoint.observer.log_unexpected(call, error)
             finally:
-                endpoint.observer.finished(call, since, code, reason, cause)
+                endpoint.observer.finish(call, since, code, reason, cause)
             if isinstance(failure, CallerLimited | Unauthenticated):
                 await self._limits.delay(failure, call)
             if failure:
@@ -156,12 +168,12 @@ class _Pipeline:
 
         return answer
 
-    async def _guarded(self, endpoint: _Endpoint, request: bytes, context: Context, call: Call) -> Message:
+    async def _run_unary(self, endpoint: _Endpoint, request: bytes, context: Context, call: Call) -> Message:
         if self._in_flight >= self._guards.max_in_flight:
             raise Overloaded
         self._in_flight += 1
         try:
-            seconds = self._seconds_left(endpoint.method, context)
+            seconds = self._compute_seconds(endpoint.method, context)
             with self._deadlines.within(seconds + _SLACK_SECONDS):
                 group, key = await self._admit(endpoint.method, call)
                 if call.only_admission:
@@ -169,10 +181,10 @@ class _Pipeline:
                 if not group.shares.take(key):
                     await group.shares.wait(key)
                 try:
-                    message = _parsed(endpoint, request)
+                    message = _parse(endpoint, request)
                     if endpoint.method.file and getattr(message, endpoint.method.file):
                         group.take_upload(key)
-                    running = endpoint.behaviour(message, context)
+                    running = endpoint.behaviour(message, call)
                     del request, message  # the handler drops a file in it when it is done with it
                     with self._guards.database_deadline(seconds):
                         answer: Message = await running
@@ -182,24 +194,24 @@ class _Pipeline:
         finally:
             self._in_flight -= 1
 
-    async def _streamed(self, endpoint: _Endpoint, request: bytes, context: Context, call: Call) -> None:
-        """Like `_guarded`, but a stream lives long: its database commands keep their own deadlines."""
-        seconds = min(_wanted_seconds(endpoint.method, context), endpoint.method.timeout)
-        async with self.streams.opened(seconds) as stream:
+    async def _run_stream(self, endpoint: _Endpoint, request: bytes, context: Context, call: Call) -> None:
+        """Like `_run_unary`, but a stream lives long: its database commands keep their own deadlines."""
+        seconds = min(_read_deadline(endpoint.method, context), endpoint.method.timeout)
+        async with self.streams.open(seconds) as stream:
             call.sent = 0
             group, key = await self._admit(endpoint.method, call)
             if call.caller:
                 stream.end_at(call.caller.expires_at)
             with group.watches.opened(key):
-                message = _parsed(endpoint, request)
+                message = _parse(endpoint, request)
                 watched = getattr(message, endpoint.method.watched, "")
                 with group.watches_per_subject.opened((key, watched)):
-                    answers = endpoint.behaviour(message, context)
+                    answers = endpoint.behaviour(message, call)
                     await stream.send(answers, context, call, endpoint.method.event_id)
 
-    def _seconds_left(self, method: Method, context: Context) -> float:
+    def _compute_seconds(self, method: Method, context: Context) -> float:
         """The caller's deadline, or the method's usual one, capped by ours. Never less than a millisecond."""
-        return max(0.001, min(_wanted_seconds(method, context), self._guards.max_deadline))
+        return max(0.001, min(_read_deadline(method, context), self._guards.max_deadline))
 
     async def _admit(self, method: Method, call: Call) -> tuple[Group, str]:
         """Find out who calls, and count it; the answer is whose limits hold for the call, and the caller's key there.
@@ -207,7 +219,7 @@ class _Pipeline:
         Raises Unauthenticated, MissingScope, RateLimited, and for an admission TooManyCalls.
         """
         try:
-            call.caller = await self._caller(method, call.authorization)
+            call.caller = await self._authenticate(method, call.authorization)
         except Unauthenticated:
             self._limits.count_failed_authentication(call)
             raise
@@ -220,26 +232,26 @@ class _Pipeline:
             raise MissingScope(method.scope)
         return group, key
 
-    async def _caller(self, method: Method, given: Sequence[str | bytes]) -> Caller | None:
+    async def _authenticate(self, method: Method, given: Sequence[str | bytes]) -> Caller | None:
         if not given and method.level in (Access.LEVEL_OPTIONAL, Access.LEVEL_PUBLIC):
             return None
         if len(given) != 1 or not isinstance(given[0], str):
             raise Unauthenticated("repeated" if given else "missing")
         return await self._guards.authenticate(given[0])
 
-    def _explained(self, error: Exception) -> ServiceError | None:
+    def _to_service_error(self, error: Exception) -> ServiceError | None:
         if isinstance(error, ServiceError):
             return error
         return DeadlineExceeded() if isinstance(error, TimeoutError) else self._guards.explain(error)
 
 
-def _wanted_seconds(method: Method, context: Context) -> float:
+def _read_deadline(method: Method, context: Context) -> float:
     """The time left of the caller's deadline, or the method's usual one if there is none."""
     left = context.time_remaining()
     return method.timeout if left is None or left >= _NO_DEADLINE else left
 
 
-def _parsed(endpoint: _Endpoint, request: bytes) -> Message:
+def _parse(endpoint: _Endpoint, request: bytes) -> Message:
     if len(request) > endpoint.method.max_request_bytes:
         raise Malformed
     try:
@@ -259,5 +271,5 @@ def _trailing_metadata(call: Call) -> Metadata:
 
 
 async def _abort(context: Context, failure: ServiceError, call: Call) -> NoReturn:
-    await context.abort(code_of(type(failure)), str(failure), trailing_metadata(failure, call.request_id))
+    await context.abort(to_status_code(type(failure)), str(failure), trailing_metadata(failure, call.request_id))
     raise AssertionError  # abort raises

@@ -1,7 +1,7 @@
 """How often something may happen per key: the generic cell rate algorithm (ITU-T I.371), in memory.
 
 It keeps one number per key: the instant at which the key has its whole rate again. A key whose instant has passed is
-like one that was never seen, so it can be forgotten without a trace. docs/decisions.md says why this is no package.
+like one that was never seen, so it can be forgotten without a trace. docs/decisions/ says why this is no package.
 """
 
 import time

@@ -11,45 +11,45 @@ from livestream_server import errors
 STATUS_DETAILS = "grpc-status-details-bin"
 
 _CODES: dict[type[errors.ServiceError], grpc.StatusCode] = {
-    errors.Invalid: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
     errors.Malformed: grpc.StatusCode.INVALID_ARGUMENT,
     errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
-    errors.NotAllowed: grpc.StatusCode.PERMISSION_DENIED,
+    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
     errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
-    errors.Refused: grpc.StatusCode.FAILED_PRECONDITION,
-    errors.Exhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.FailedPrecondition: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     errors.Internal: grpc.StatusCode.INTERNAL,
 }
 
 
-def code_of(kind: type[errors.ServiceError]) -> grpc.StatusCode:
+def to_status_code(kind: type[errors.ServiceError]) -> grpc.StatusCode:
     """The gRPC code of an error class: that of the nearest kind above it."""
     return next(_CODES[each] for each in kind.__mro__ if each in _CODES)
 
 
 def trailing_metadata(error: errors.ServiceError, request_id: str) -> tuple[tuple[str, str | bytes], ...]:
     """What travels beside code and message: the details, and the id under which the log knows the call."""
-    status = Status(code=code_of(type(error)).value[0], message=str(error))
+    status = Status(code=to_status_code(type(error)).value[0], message=str(error))
     status.details.add().Pack(ErrorInfo(reason=error.reason, domain=errors.DOMAIN, metadata=error.metadata))
-    if isinstance(error, errors.Invalid):
+    if isinstance(error, errors.InvalidArgument):
         violations = (
             BadRequest.FieldViolation(field=each.field, description=each.description) for each in error.violations
         )
-        status.details.append(_packed(BadRequest(field_violations=violations)))
-    if isinstance(error, errors.Exhausted | errors.Unavailable):
-        status.details.append(_packed(RetryInfo(retry_delay=_duration(error.retry_after))))
+        status.details.append(_pack(BadRequest(field_violations=violations)))
+    if isinstance(error, errors.ResourceExhausted | errors.Unavailable):
+        status.details.append(_pack(RetryInfo(retry_delay=_to_duration(error.retry_after))))
     return ("x-request-id", request_id), (STATUS_DETAILS, status.SerializeToString())
 
 
-def _packed(detail: BadRequest | RetryInfo) -> Any:
+def _pack(detail: BadRequest | RetryInfo) -> Any:
     packed = Any()
     packed.Pack(detail)
     return packed
 
 
-def _duration(seconds: float) -> Duration:
+def _to_duration(seconds: float) -> Duration:
     whole = int(seconds)
     return Duration(seconds=whole, nanos=round((seconds - whole) * 1e9))

@@ -1,4 +1,4 @@
-"""Values of the wire as values of the language, and back; each room's service uses them."""
+"""Values of the wire as values of the language, and back; every servicer uses them."""
 
 import hashlib
 import re
@@ -7,42 +7,42 @@ from datetime import UTC, datetime, timedelta
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from livestream_server.errors import Invalid, Violation
+from livestream_server.errors import InvalidArgument, Violation
 from livestream_server.transport.call import is_request_id
 
 _ID = re.compile(r"[0-9a-f]{24}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def object_id(field: str, value: str) -> str:
-    """`value`, if it is 24 hexadecimal digits in lower case; raises Invalid otherwise."""
+def parse_object_id(field: str, value: str) -> str:
+    """`value`, if it is 24 hexadecimal digits in lower case; raises InvalidArgument otherwise."""
     if not _ID.fullmatch(value):
-        raise Invalid(Violation(field, "must be 24 hexadecimal digits in lower case"))
+        raise InvalidArgument(Violation(field, "must be 24 hexadecimal digits in lower case"))
     return value
 
 
-def moment(field: str, value: Timestamp) -> datetime:
-    """The instant in UTC, cut to the millisecond that the database keeps; raises Invalid if there is no such date."""
+def parse_instant(field: str, value: Timestamp) -> datetime:
+    """The instant in UTC, cut to the millisecond; raises InvalidArgument if there is no such date."""
     try:
         at = value.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise Invalid(Violation(field, "must be a date of the years 1 to 9999")) from None
+        raise InvalidArgument(Violation(field, "must be a date of the years 1 to 9999")) from None
     return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
-def idempotency_key(request_id: str) -> str | None:
-    """The idempotency key, or None if the caller gave none; raises Invalid if it can be none."""
+def parse_idempotency_key(request_id: str) -> str | None:
+    """The idempotency key, or None if the caller gave none; raises InvalidArgument if it can be none."""
     if request_id and not is_request_id(request_id):
-        raise Invalid(Violation("request_id", "must be 1 to 64 visible ASCII characters"))
+        raise InvalidArgument(Violation("request_id", "must be 1 to 64 visible ASCII characters"))
     return request_id or None
 
 
-def idempotency_of(request: Message) -> tuple[str, bytes] | tuple[None, None]:
+def parse_idempotency(request: Message) -> tuple[str, bytes] | tuple[None, None]:
     """The idempotency key in `request_id` and the fingerprint of the content that it stands for; nothing without a key.
 
-    Raises Invalid if the key is not 1 to 64 visible ASCII characters.
+    Raises InvalidArgument if the key is not 1 to 64 visible ASCII characters.
     """
-    key = idempotency_key(getattr(request, "request_id"))  # noqa: B009 - a field that only some messages have
+    key = parse_idempotency_key(getattr(request, "request_id"))  # noqa: B009 - a field that only some messages have
     if key is None:
         return None, None
     content = type(request)()
@@ -51,7 +51,7 @@ def idempotency_of(request: Message) -> tuple[str, bytes] | tuple[None, None]:
     return key, hashlib.sha256(content.SerializeToString(deterministic=True)).digest()
 
 
-def timestamp(at: datetime | None) -> Timestamp | None:
+def to_timestamp(at: datetime | None) -> Timestamp | None:
     """`at` for a message; None leaves the field unset."""
     if at is None:
         return None

@@ -1,7 +1,8 @@
-"""Which streams have changed: MongoDB's change streams, as a bell that says where to look.
+"""Which streams have changed: MongoDB's change streams, as a notifier that says which documents to read.
 
-What has happened is read from a stream's own journal. So it does not matter how often the bell rings, or whether a
-ring is lost when the database's primary changes: nothing depends on resume tokens, nor on how long an oplog reaches.
+What has happened is read from a stream's own journal. So it does not matter how often it notifies, or whether a
+notification is lost when the database's primary changes: nothing depends on resume tokens, nor on how long an oplog
+reaches.
 """
 
 from collections.abc import AsyncIterator
@@ -17,21 +18,21 @@ _PIPELINE: list[Document] = [
 ]
 
 
-class Bell:
+class ChangeNotifier:
     """Listens to the database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @asynccontextmanager
-    async def listening(self) -> AsyncIterator[AsyncIterator[str | None]]:
+    async def listen(self) -> AsyncIterator[AsyncIterator[str | None]]:
         """For everything that is committed from now on: the id of a stream that changed, or None for a ban somewhere.
 
         Raises what the driver raises.
         """
         async with await self._database.watch(_PIPELINE) as events:
-            yield (_ring(each) async for each in events)
+            yield (_to_change(each) async for each in events)
 
 
-def _ring(event: dict[str, Any]) -> str | None:
+def _to_change(event: dict[str, Any]) -> str | None:
     return str(event["documentKey"]["_id"]) if event["ns"]["coll"] == "streams" else None

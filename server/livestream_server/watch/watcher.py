@@ -30,7 +30,7 @@ class Journal(Protocol):
 
     @property
     def active(self) -> bool:
-        """Whether people can be in the audience."""
+        """Whether users can be in the audience."""
 
     @property
     def deleted(self) -> bool:
@@ -41,12 +41,12 @@ class Journal(Protocol):
         """Whether nothing else will happen."""
 
     async def require_watchable(self, caller: Caller) -> None:
-        """Raise NotAllowed if the caller is shut out of the stream now."""
+        """Raise PermissionDenied if the caller is shut out of the stream now."""
 
     async def shows_audience(self, caller: Caller) -> bool:
         """Whether the caller is told how many watch."""
 
-    async def seen_by(self, caller: Caller) -> Snapshot:
+    async def present_to(self, caller: Caller) -> Snapshot:
         """The stream as the caller sees it; raises NotFound if it was deleted."""
 
 
@@ -56,7 +56,7 @@ class Levels:
 
     viewers: int = 0
     bans: Mapping[str, str] = field(default_factory=dict)
-    """What banned people may not do (`block` or `chat_only`), by their ids."""
+    """What banned users may not do (`block` or `chat_only`), by their ids."""
 
     @property
     def blocked(self) -> Collection[str]:

@@ -1,0 +1,1 @@
+"""What Agora tells of its channels: taken in, kept, and given its effect."""

@@ -1,0 +1,158 @@
+"""AudienceService: who watches, and how it was watched."""
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from livestream.v1 import audience_service_pb2 as rpc
+from livestream.v1.user_pb2 import UserSummary
+from livestream.v1.user_service_pb2 import UserProfile
+from livestream_server.errors import InvalidArgument, Violation
+from livestream_server.participants.presence import Audience
+from livestream_server.transport.call import Call, Caller
+from livestream_server.transport.paging import parse_page
+from livestream_server.transport.values import parse_object_id, to_timestamp
+
+USUAL_LIMIT = 20
+MAX_SEARCH = 100
+
+
+class Stream(Protocol):
+    """What this package needs to know of a stream."""
+
+    @property
+    def id(self) -> str:
+        """The stream's id."""
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When it became active."""
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it ended."""
+
+    @property
+    def has_bans(self) -> bool:
+        """Whether someone was ever shut out."""
+
+    def require_on_air(self) -> None:
+        """Raise FailedPrecondition unless the stream is active."""
+
+
+class Admission(Protocol):
+    """What this package needs of the package `streams`."""
+
+    async def stream_with_audience(self, stream_id: str, caller: Caller) -> Stream:
+        """The stream, whose viewers and statistics the caller may see; raises NotFound or PermissionDenied."""
+
+
+class Bans(Protocol):
+    """What this package needs of the package `moderation`."""
+
+    async def blocked(self, stream_id: str) -> Mapping[str, datetime]:
+        """Whom bans shut out of the stream, and since when."""
+
+
+class User(Protocol):
+    """What this package needs to know of a user."""
+
+    @property
+    def summary(self) -> UserSummary:
+        """The user as lists show them."""
+
+    @property
+    def profile(self) -> UserProfile:
+        """What some lists show beside that."""
+
+
+class Users(Protocol):
+    """What this package needs of the package `users`."""
+
+    async def find(self, ids: Collection[str]) -> Mapping[str, User]:
+        """Those of `ids` who are known, in one read."""
+
+
+class AudienceServicer:
+    """Answers AudienceService."""
+
+    def __init__(
+        self,
+        *,
+        audience: Audience,
+        admission: Admission,
+        bans: Bans,
+        users: Users,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._audience = audience
+        self._admission = admission
+        self._bans = bans
+        self._users = users
+        self._clock = clock
+
+    async def ListViewers(self, request: rpc.ListViewersRequest, call: Call) -> rpc.ListViewersResponse:
+        page = parse_page(
+            request.page if request.HasField("page") else None,
+            request.limit if request.HasField("limit") else None,
+            usual_limit=USUAL_LIMIT,
+        )
+        search = _parse_search(request)
+        stream_id = parse_object_id("live_stream_id", request.live_stream_id)
+        stream = await self._admission.stream_with_audience(stream_id, call.require_caller())
+        stream.require_on_air()
+        blocked = await self._blocked(stream)
+        present = await self._audience.list_present(stream.id, blocked, page, search, self._clock())
+        users = await self._users.find([user for user, _ in present.joined])
+        return rpc.ListViewersResponse(
+            list=[_present_viewer(users[user], at) for user, at in present.joined if user in users],
+            pagination=page.of(present.matching),
+            participant_audience_total=present.total,
+        )
+
+    async def GetStreamStatistics(
+        self,
+        request: rpc.GetStreamStatisticsRequest,
+        call: Call,
+    ) -> rpc.GetStreamStatisticsResponse:
+        now = self._clock()
+        stream_id = parse_object_id("live_stream_id", request.live_stream_id)
+        stream = await self._admission.stream_with_audience(stream_id, call.require_caller())
+        blocked = await self._blocked(stream)
+        tally = await self._audience.compute_tally(stream.id, blocked, stream.started_at or now, stream.ended_at or now)
+        return rpc.GetStreamStatisticsResponse(
+            stream_id=stream.id,
+            total_viewers=tally.viewers,
+            average_watch_time_minutes=_to_minutes(tally.average),
+            total_watch_time_minutes=_to_minutes(tally.watched),
+            peak_concurrent_viewers=tally.peak,
+        )
+
+    async def _blocked(self, stream: Stream) -> Mapping[str, datetime]:
+        """Who is no viewer any more, whatever is known of their presence, and since when."""
+        return await self._bans.blocked(stream.id) if stream.has_bans else {}
+
+
+def _parse_search(request: rpc.ListViewersRequest) -> str:
+    if len(request.search) > MAX_SEARCH or not (request.search.isprintable()):
+        raise InvalidArgument(Violation("search", f"must be at most {MAX_SEARCH} characters, no control characters"))
+    return request.search.strip()
+
+
+def _to_minutes(time: timedelta) -> float:
+    return round(time / timedelta(minutes=1), 2)
+
+
+def _present_viewer(user: User, joined_at: datetime) -> rpc.Viewer:
+    summary, profile = user.summary, user.profile
+    return rpc.Viewer(
+        id=summary.id,
+        username=summary.username,
+        name=summary.name,
+        surname=summary.surname,
+        profile_photo=summary.profile_photo if summary.HasField("profile_photo") else None,
+        followers_count=profile.followers_count if profile.HasField("followers_count") else None,
+        following_count=profile.following_count if profile.HasField("following_count") else None,
+        expertise=profile.expertise if profile.HasField("expertise") else None,
+        joined_at=to_timestamp(joined_at),
+    )

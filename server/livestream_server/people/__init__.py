@@ -1,1 +1,0 @@
-"""The people that streams mention: this service's read model of the user service's profiles."""

@@ -1,0 +1,1 @@
+"""The users that streams mention: this service's read model of the user service's profiles."""
