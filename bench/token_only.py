@@ -24,7 +24,7 @@ from livestream_gateway.settings import GatewaySettings
 from livestream_run import logs
 from livestream_server.auth.jwt import Authenticator
 from livestream_server.mongo import failures
-from livestream_server.participants.store import Viewer
+from livestream_server.protocols import Viewer
 from livestream_server.settings import Settings
 from livestream_server.streams.admission import Admission
 from livestream_server.streams.expiry import Limits

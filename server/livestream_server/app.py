@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -27,6 +27,7 @@ from livestream_server.notifications.worker import Worker
 from livestream_server.participants.presence import Audience
 from livestream_server.participants.service import AudienceServicer
 from livestream_server.participants.store import Participants
+from livestream_server.protocols import Clock
 from livestream_server.reminders.service import ReminderServicer
 from livestream_server.reminders.store import Reminders
 from livestream_server.settings import Settings
@@ -74,7 +75,7 @@ class Service:
 async def open_service(
     settings: Settings,
     *,
-    clock: Callable[[], datetime] = utc_now,
+    clock: Clock = utc_now,
     listeners: Sequence[mongo.CommandListener] = (),
     on_ready: Callable[[bool], Any] | None = None,
     decoders: DecoderPool | None = None,

@@ -1,6 +1,8 @@
-"""Enums and patterns that packages share: one spelling from the contract to the database."""
+"""Enums, patterns and values that packages share: one spelling from the contract to the database."""
 
 import re
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 ID = re.compile(r"[0-9a-f]{24}")
@@ -49,3 +51,16 @@ class BanAction(StrEnum):
 
     BLOCK = "block"
     CHAT_ONLY = "chat_only"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Event:
+    """What Agora says of one uid in one channel."""
+
+    seq: int
+    """Rises from event to event of one uid: Agora's clientSeq."""
+    at: datetime
+    here: bool
+    """Whether the user is in the channel from then on."""
+    stayed: int = 0
+    """Seconds in the channel, for a leaving; 0 if not told."""

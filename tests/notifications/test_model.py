@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from livestream_server.errors import InvalidArgument
 from livestream_server.notifications.model import NotFromAgora, parse_notification, require_fresh, require_signature
-from livestream_server.participants.model import Event
+from livestream_server.vocabulary import Event
 from tests.participants.agora import body_of
 
 # The one example of Agora's pages whose digests verify:

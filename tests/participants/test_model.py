@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from livestream_server.participants.model import (
     MAX_EVENTS,
     Attendance,
-    Event,
     Span,
     Tally,
     Whereabouts,
     derive_whereabouts,
     merge_events,
 )
+from livestream_server.vocabulary import Event
 
 T0 = datetime(2026, 1, 15, 20, tzinfo=UTC)
 STAY = timedelta(minutes=62)

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from livestream.v1.moderation_service_pb2 import BAN_ACTION_TYPE_CHAT_ONLY, BAN_ACTION_TYPE_UNSPECIFIED
 from livestream.v1.watch_service_pb2 import Snapshot, WatchStreamResponse
 from livestream_server.errors import TooSlow
+from livestream_server.protocols import Caller
 from livestream_server.streams.journal import KEPT
-from livestream_server.transport.call import Caller
 from livestream_server.watch.watcher import LAG, Levels, Watcher
 
 

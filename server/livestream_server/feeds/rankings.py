@@ -8,7 +8,6 @@ interval. Counting never takes more than a hundredth of the database's time, how
 
 import asyncio
 import time
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
@@ -19,6 +18,7 @@ from pymongo.errors import DuplicateKeyError
 from livestream_server.feeds.listings import live
 from livestream_server.feeds.store import Feeds
 from livestream_server.mongo.client import Database, Document
+from livestream_server.protocols import Clock
 
 INDEXES = [
     IndexModel([("until", ASCENDING), ("stream", ASCENDING)], name="present_until"),
@@ -37,7 +37,7 @@ _log = structlog.get_logger("livestream.rankings")
 class Rankings:
     """Counts who and what is watched most, and remembers it."""
 
-    def __init__(self, database: Database, feeds: Feeds, clock: Callable[[], datetime], *, every: timedelta) -> None:
+    def __init__(self, database: Database, feeds: Feeds, clock: Clock, *, every: timedelta) -> None:
         self._participants = database["participants"]
         self._rankings = database["rankings"]
         self._feeds = feeds

@@ -1,9 +1,5 @@
 """FeedService: lists of streams as the caller may see them."""
 
-from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
-from typing import Any, Protocol, TypeAlias
-
 from livestream.v1 import feed_service_pb2 as rpc
 from livestream.v1.live_stream_pb2 import ROLE_AUDIENCE, LiveStream
 from livestream.v1.paging_pb2 import Pagination
@@ -23,55 +19,12 @@ from livestream_server.feeds.requests import (
     parse_window,
 )
 from livestream_server.feeds.store import Feeds, Slice
+from livestream_server.protocols import Clock, Reminders, StreamPresenter, Summaries, Users
 from livestream_server.transport.call import Call
 from livestream_server.transport.values import parse_object_id
 
 ALL, STREAMERS, UPCOMING, PAST = 100, 20, 10, 20
 """How many items a list without pages has if the caller does not say."""
-
-Summaries: TypeAlias = Mapping[str, UserSummary]
-
-
-class User(Protocol):
-    """Somebody, as the package `users` knows them."""
-
-    @property
-    def summary(self) -> UserSummary:
-        """What everybody sees of them."""
-
-    @property
-    def profile(self) -> UserProfile:
-        """What some lists show, and what they are interested in."""
-
-
-class Users(Protocol):
-    """What this package needs of the package `users`."""
-
-    async def find_summaries(self, ids: Collection[str]) -> Summaries:
-        """The summaries of those who are known, in one read."""
-
-    async def find_summaries_for(self, caller: str, others: Collection[str]) -> Summaries:
-        """The summaries of those who are known, in one read; raises PermissionDenied if the caller is not."""
-
-    async def find_summaries_with(self, user: str, others: Collection[str]) -> Summaries:
-        """The summaries of those who are known, in one read; raises NotFound if the user is not."""
-
-    async def find(self, ids: Collection[str]) -> Mapping[str, User]:
-        """Those who are known, with their profiles, in one read."""
-
-
-class Reminders(Protocol):
-    """What this package needs of the package `reminders`."""
-
-    async def find_active_for(self, user_id: str, stream_ids: Collection[str]) -> Collection[str]:
-        """Those of the streams for which the user has an active reminder, in one read."""
-
-
-class StoredStreamPresenter(Protocol):
-    """What this package needs of the package `streams`."""
-
-    def present(self, document: Mapping[str, Any], caller: str | None, summaries: Summaries) -> LiveStream:
-        """A stored stream as the caller sees it."""
 
 
 class FeedServicer:
@@ -82,10 +35,10 @@ class FeedServicer:
         *,
         feeds: Feeds,
         rankings: Rankings,
-        presenter: StoredStreamPresenter,
+        presenter: StreamPresenter,
         users: Users,
         reminders: Reminders,
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self._feeds = feeds
         self._rankings = rankings

@@ -1,14 +1,13 @@
 """ModerationService: creators ban users from their streams, and let them in again."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from livestream.v1 import moderation_service_pb2 as rpc
-from livestream.v1.user_pb2 import UserSummary
 from livestream_server.errors import InvalidArgument, Violation
 from livestream_server.moderation.model import SLACK, Ban, BanDraft, Filter, Kick, check_draft, tidy
 from livestream_server.moderation.store import Bans
+from livestream_server.protocols import Clock, Participants, StreamFacts, Streams, Summaries, Users
 from livestream_server.transport.call import Call
 from livestream_server.transport.paging import parse_page
 from livestream_server.transport.values import parse_idempotency, parse_instant, parse_object_id, to_timestamp
@@ -18,61 +17,6 @@ USUAL_LIMIT = 10
 
 _NUMBERS = {each: rpc.BanActionType.Value(f"BAN_ACTION_TYPE_{each.name}") for each in BanAction}
 _ACTIONS: Mapping[int, BanAction] = {number: each for each, number in _NUMBERS.items()}
-
-
-class Stream(Protocol):
-    """A stream, as far as bans go."""
-
-    @property
-    def id(self) -> str:
-        """The stream's id."""
-
-    @property
-    def channel_name(self) -> str:
-        """The stream's channel at Agora."""
-
-    @property
-    def has_bans(self) -> bool:
-        """Whether a join looks its user up among the bans."""
-
-    def require_creator(self, user: str) -> None:
-        """Raise PermissionDenied unless `user` created the stream."""
-
-    def uid_of(self, user: str) -> int | None:
-        """The uid that `user` has as a broadcaster."""
-
-
-class Streams(Protocol):
-    """What this package needs of the package `streams`."""
-
-    async def get(self, stream_id: str) -> Stream:
-        """The stream; raises NotFound."""
-
-    async def mark_has_bans(self, stream_id: str) -> None:
-        """From now on, let every join look its user up among the bans."""
-
-
-class Participants(Protocol):
-    """What this package needs of the participants."""
-
-    async def find_uid(self, stream_id: str, user: str) -> int | None:
-        """The uid that `user` has in the audience."""
-
-
-class Users(Protocol):
-    """What this package needs of the package `users`."""
-
-    async def get_summary(self, user_id: str) -> UserSummary:
-        """The summary of the user; raises NotFound if nobody is recorded under this id."""
-
-    async def find_summaries(self, ids: Collection[str]) -> Mapping[str, UserSummary]:
-        """The summaries of those who are known, in one read."""
-
-    async def require_registered(self, user_id: str) -> None:
-        """Raise PermissionDenied unless the user is recorded."""
-
-    async def find_ids_by_username(self, username: str) -> frozenset[str]:
-        """The ids of everyone with this username; an id names itself."""
 
 
 class ModerationServicer:
@@ -86,7 +30,7 @@ class ModerationServicer:
         participants: Participants,
         users: Users,
         token_life: timedelta,
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self._bans = bans
         self._streams = streams
@@ -109,7 +53,7 @@ class ModerationServicer:
         check_draft(draft, caller)
         stream = await self._streams.get(draft.stream_id)
         stream.require_creator(caller)
-        await self._users.get_summary(draft.user)
+        await self._users.require_known(draft.user)
         action, kick, now = draft.action or BanAction.BLOCK, None, self._clock()
         if action is BanAction.BLOCK:
             if not stream.has_bans:
@@ -127,9 +71,9 @@ class ModerationServicer:
             kick=kick,
         )
 
-    async def _kick(self, stream: Stream, user: str, now: datetime) -> Kick:
-        known = stream.uid_of(user), await self._participants.find_uid(stream.id, user)
-        uids = tuple(each for each in known if each is not None)
+    async def _kick(self, stream: StreamFacts, user: str, now: datetime) -> Kick:
+        own = stream.uid_of(user)
+        uids = *([] if own is None else [own]), *await self._participants.find_uids(stream.id, user)
         return Kick(stream.channel_name, uids, now + self._token_life + SLACK)
 
     async def ListBans(self, request: rpc.ListBansRequest, call: Call) -> rpc.ListBansResponse:
@@ -177,7 +121,7 @@ class ModerationServicer:
         stream = await self._streams.get(parse_object_id("live_stream_id", request.live_stream_id))
         if user != caller:
             stream.require_creator(caller)
-            await self._users.get_summary(user)
+            await self._users.require_known(user)
         ban = await self._bans.find_standing(stream.id, user)
         shown = await self._present(ban) if ban else None
         if shown and user == caller:  # who shut them out, and who let them in again, is not for the banned to know
@@ -213,7 +157,7 @@ def _parse_action(number: int) -> BanAction:
     return _ACTIONS[number]
 
 
-def _present_ban(ban: Ban, summaries: Mapping[str, UserSummary]) -> rpc.Ban:
+def _present_ban(ban: Ban, summaries: Summaries) -> rpc.Ban:
     return rpc.Ban(
         id=ban.id,
         target_user_id=ban.user,

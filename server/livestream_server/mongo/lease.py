@@ -10,6 +10,7 @@ from pymongo.errors import DuplicateKeyError
 
 from livestream_server.mongo import failures
 from livestream_server.mongo.client import Database
+from livestream_server.protocols import Clock
 
 RELEASE_SECONDS = 1.0
 
@@ -41,9 +42,7 @@ class Lease:
         """Let another process have it at once."""
         await self._leases.delete_one({"_id": self._name, "holder": self._holder})
 
-    async def take_turns(
-        self, work: Callable[[], Awaitable[object]], clock: Callable[[], datetime], *, every: timedelta
-    ) -> None:
+    async def take_turns(self, work: Callable[[], Awaitable[object]], clock: Clock, *, every: timedelta) -> None:
         """Do `work` again and again while this process holds the lease, until cancelled.
 
         Whatever fails is logged, and tried again at the next turn: the database may be away for a while.

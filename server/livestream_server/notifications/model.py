@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import Any
 
 from livestream_server.errors import InvalidArgument, NotFound, Unauthenticated, Violation
-from livestream_server.participants.model import Event
+from livestream_server.vocabulary import Event
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_ID = 128

@@ -1,8 +1,5 @@
 """NotificationService: takes in what Agora tells, and answers before anything comes of it."""
 
-from collections.abc import Callable
-from datetime import datetime
-
 import structlog
 from pydantic import SecretStr
 
@@ -16,6 +13,7 @@ from livestream_server.notifications.model import (
     require_signature,
 )
 from livestream_server.notifications.store import Inbox
+from livestream_server.protocols import Clock
 from livestream_server.transport.call import Call
 
 _log = structlog.get_logger("livestream.notifications")
@@ -24,7 +22,7 @@ _log = structlog.get_logger("livestream.notifications")
 class NotificationServicer:
     """Answers NotificationService."""
 
-    def __init__(self, inbox: Inbox, secret: SecretStr | None, clock: Callable[[], datetime]) -> None:
+    def __init__(self, inbox: Inbox, secret: SecretStr | None, clock: Clock) -> None:
         self._inbox = inbox
         self._secret = secret
         self._clock = clock

@@ -14,7 +14,7 @@ from pymongo.errors import DuplicateKeyError
 
 from livestream_server.mongo.client import Database, Document
 from livestream_server.notifications.model import Notification, Presence
-from livestream_server.participants.model import Event
+from livestream_server.vocabulary import Event
 
 KEPT = timedelta(days=7)
 

@@ -6,44 +6,21 @@ as done, because the process died in between, is given again.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 import structlog
 
 from livestream_server.mongo.lease import Lease
 from livestream_server.notifications.store import Inbox, Pending
-from livestream_server.participants.model import Event, derive_whereabouts
+from livestream_server.participants.model import derive_whereabouts
 from livestream_server.participants.presence import Audience
+from livestream_server.protocols import Clock, Streams
+from livestream_server.vocabulary import Event
 
 BATCH = 200
 
 _log = structlog.get_logger("livestream.notifications")
-
-
-class Stream(Protocol):
-    """What this package needs to know of a stream."""
-
-    @property
-    def id(self) -> str:
-        """The stream's id."""
-
-    def index_of_uid(self, uid: int) -> int | None:
-        """The place of the broadcaster with this uid, the host's is 0; None for all others."""
-
-
-class Streams(Protocol):
-    """What this package needs of the package `streams`."""
-
-    async def find_by_channel(self, channel: str) -> Stream | None:
-        """The stream that has this channel."""
-
-    async def record_entered(self, stream_id: str, place: int, at: datetime) -> None:
-        """Note that a broadcaster has been in the channel since `at`, or since before that."""
-
-    async def record_host(self, stream_id: str, seen: datetime | None, left: datetime | None) -> None:
-        """Note when the host was in the channel, and since when they are out of it."""
 
 
 class Worker:
@@ -55,7 +32,7 @@ class Worker:
         audience: Audience,
         streams: Streams,
         lease: Lease,
-        clock: Callable[[], datetime],
+        clock: Clock,
         *,
         every: timedelta,
     ) -> None:
@@ -86,14 +63,14 @@ class Worker:
         stream = await self._streams.find_by_channel(channel)
         if stream is None:  # the console's test channel, or another service's on the same project
             return
-        place = stream.index_of_uid(uid)
-        if place is None:
+        user = stream.broadcaster_with(uid)
+        if user is None:
             await self._audience.record_viewer_events(stream.id, uid, told)
             return
         known = derive_whereabouts(await self._audience.record_broadcaster_events(stream.id, uid, told))
         if known.first_seen:
-            await self._streams.record_entered(stream.id, place, known.first_seen)
-        if place == 0:
+            await self._streams.record_entered(stream.id, user, known.first_seen)
+        if user == stream.creator:
             await self._streams.record_host(stream.id, known.last_seen, known.left_at)
 
 

@@ -8,21 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from livestream_server.vocabulary import Event
+
 MAX_EVENTS = 500
 """Of one user in one stream; Agora calls whoever enters and leaves so often abnormal, and may lose events itself."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Event:
-    """What Agora says of one uid in one channel."""
-
-    seq: int
-    """Rises from event to event of one uid: Agora's clientSeq."""
-    at: datetime
-    here: bool
-    """Whether the user is in the channel from then on."""
-    stayed: int = 0
-    """Seconds in the channel, for a leaving; 0 if not told."""
 
 
 def merge_events(known: Iterable[Event], told: Iterable[Event]) -> list[Event]:

@@ -15,8 +15,9 @@ from pymongo.errors import DuplicateKeyError
 
 from livestream_server.mongo.client import Database, Document
 from livestream_server.mongo.search import match_containing
-from livestream_server.participants.model import Attendance, Event, Span, Tally, merge_events
+from livestream_server.participants.model import Attendance, Span, Tally, merge_events
 from livestream_server.transport.paging import Page
+from livestream_server.vocabulary import Event
 
 INDEXES = [
     # A page of viewers in its order. Without it the database sorts all who are present for each page. What is in it

@@ -1,76 +1,18 @@
 """AudienceService: who watches, and how it was watched."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from livestream.v1 import audience_service_pb2 as rpc
-from livestream.v1.user_pb2 import UserSummary
-from livestream.v1.user_service_pb2 import UserProfile
 from livestream_server.errors import InvalidArgument, Violation
 from livestream_server.participants.presence import Audience
-from livestream_server.transport.call import Call, Caller
+from livestream_server.protocols import Admission, Bans, Clock, StreamFacts, UserFacts, Users
+from livestream_server.transport.call import Call
 from livestream_server.transport.paging import parse_page
 from livestream_server.transport.values import parse_object_id, to_timestamp
 
 USUAL_LIMIT = 20
 MAX_SEARCH = 100
-
-
-class Stream(Protocol):
-    """What this package needs to know of a stream."""
-
-    @property
-    def id(self) -> str:
-        """The stream's id."""
-
-    @property
-    def started_at(self) -> datetime | None:
-        """When it became active."""
-
-    @property
-    def ended_at(self) -> datetime | None:
-        """When it ended."""
-
-    @property
-    def has_bans(self) -> bool:
-        """Whether someone was ever shut out."""
-
-    def require_on_air(self) -> None:
-        """Raise FailedPrecondition unless the stream is active."""
-
-
-class Admission(Protocol):
-    """What this package needs of the package `streams`."""
-
-    async def stream_with_audience(self, stream_id: str, caller: Caller) -> Stream:
-        """The stream, whose viewers and statistics the caller may see; raises NotFound or PermissionDenied."""
-
-
-class Bans(Protocol):
-    """What this package needs of the package `moderation`."""
-
-    async def blocked(self, stream_id: str) -> Mapping[str, datetime]:
-        """Whom bans shut out of the stream, and since when."""
-
-
-class User(Protocol):
-    """What this package needs to know of a user."""
-
-    @property
-    def summary(self) -> UserSummary:
-        """The user as lists show them."""
-
-    @property
-    def profile(self) -> UserProfile:
-        """What some lists show beside that."""
-
-
-class Users(Protocol):
-    """What this package needs of the package `users`."""
-
-    async def find(self, ids: Collection[str]) -> Mapping[str, User]:
-        """Those of `ids` who are known, in one read."""
 
 
 class AudienceServicer:
@@ -83,7 +25,7 @@ class AudienceServicer:
         admission: Admission,
         bans: Bans,
         users: Users,
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self._audience = audience
         self._admission = admission
@@ -128,7 +70,7 @@ class AudienceServicer:
             peak_concurrent_viewers=tally.peak,
         )
 
-    async def _blocked(self, stream: Stream) -> Mapping[str, datetime]:
+    async def _blocked(self, stream: StreamFacts) -> Mapping[str, datetime]:
         """Who is no viewer any more, whatever is known of their presence, and since when."""
         return await self._bans.blocked(stream.id) if stream.has_bans else {}
 
@@ -143,7 +85,7 @@ def _to_minutes(time: timedelta) -> float:
     return round(time / timedelta(minutes=1), 2)
 
 
-def _present_viewer(user: User, joined_at: datetime) -> rpc.Viewer:
+def _present_viewer(user: UserFacts, joined_at: datetime) -> rpc.Viewer:
     summary, profile = user.summary, user.profile
     return rpc.Viewer(
         id=summary.id,

@@ -10,16 +10,16 @@ write changes `revision`, so that it never derives from what is no longer there.
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from bson import ObjectId
-from pymongo import ASCENDING, IndexModel
+from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import BulkWriteError
 
 from livestream_server.bounded_cache import BoundedCache
 from livestream_server.mongo.batcher import Batcher
 from livestream_server.mongo.client import Database, Document
 from livestream_server.mongo.search import to_search_text
+from livestream_server.protocols import Viewer
 from livestream_server.streams.drafting import draw_uid
 from livestream_server.streams.model import Participant, Stream
 from livestream_server.vocabulary import Role
@@ -37,18 +37,6 @@ DUPLICATE_KEY = 11000  # MongoDB's code
 
 _Participant = tuple[int, datetime]
 """Its uid, and when its user was last noted to be there. A plain tuple, because a process remembers very many."""
-
-
-class Viewer(NamedTuple):
-    """Who takes a participant."""
-
-    user: str
-    full_name: str
-    username: str
-
-    def to_document(self) -> Document:
-        """What a participant keeps of them: by what they are found among the viewers."""
-        return {"search": to_search_text(self.full_name, self.username)}
 
 
 class Participants:
@@ -123,10 +111,50 @@ class Participants:
         counted = await self._participants.aggregate([*matching, {"$group": {"_id": "$stream", "n": {"$sum": 1}}}])
         return {str(each["_id"]): each["n"] async for each in counted}
 
-    async def find_uid(self, stream_id: str, user: str) -> int | None:
-        """The uid that `user` has in the audience; None if they never joined."""
+    async def read_viewer_counts(self, stream_ids: Collection[str], now: datetime) -> Mapping[str, int]:
+        """How many users are in the audience of each stream; one without any may be absent."""
+        return await self.count_present(stream_ids, {}, now)
+
+    async def list_watched(
+        self, user: str, limit: int, *, skip: int = 0, after: tuple[datetime, str] | None = None
+    ) -> Sequence[tuple[str, datetime]]:
+        """Ids of the streams that `user` watched, and when they first joined each, the latest first."""
+        wanted: Document = {"_id.user": ObjectId(user)}
+        if after:
+            joined_at, stream_id = after
+            wanted |= {
+                "joined_at": {"$lte": joined_at},
+                "$nor": [{"joined_at": joined_at, "stream": {"$gte": ObjectId(stream_id)}}],
+            }
+        found = self._participants.find(wanted, {"stream": 1, "joined_at": 1})
+        page = found.sort([("joined_at", DESCENDING), ("stream", DESCENDING)]).skip(skip).limit(limit)
+        return [(str(each["stream"]), each["joined_at"]) async for each in page]
+
+    async def count_present_by_stream(self, now: datetime, limit: int) -> Mapping[str, int]:
+        """The streams with the largest audiences now, by their ids, the largest first, at most `limit`."""
+        stages: list[Document] = [
+            {"$match": {"until": {"$gt": now}}},
+            {"$group": {"_id": "$stream", "n": {"$sum": 1}}},
+            {"$sort": {"n": -1, "_id": -1}},
+            {"$limit": limit},
+        ]
+        return {str(each["_id"]): each["n"] async for each in await self._participants.aggregate(stages)}
+
+    async def count_viewers_by_creator(self, since: datetime, limit: int) -> Mapping[str, int]:
+        """The creators with the most different viewers who first joined since then, the most first."""
+        stages: list[Document] = [
+            {"$match": {"joined_at": {"$gte": since}}},
+            {"$group": {"_id": {"creator": "$creator", "viewer": "$_id.user"}}},
+            {"$group": {"_id": "$_id.creator", "n": {"$sum": 1}}},
+            {"$sort": {"n": -1, "_id": 1}},
+            {"$limit": limit},
+        ]
+        return {str(each["_id"]): each["n"] async for each in await self._participants.aggregate(stages)}
+
+    async def find_uids(self, stream_id: str, user: str) -> list[int]:
+        """The uids that `user` has in the audience; none if they never joined."""
         participant = await self._find(stream_id, user)
-        return participant[0] if participant else None
+        return [participant[0]] if participant else []
 
     async def _record_seen(
         self, stream: Stream, user: str, participant: _Participant, who: Viewer | None, now: datetime
@@ -139,7 +167,7 @@ class Participants:
                 self._cache.put(_cache_key(stream.id, user), participant)
             return
         key, until = _participant_id(stream.id, user), now + self._stay
-        values = {"last_seen": now, "left_at": None, "until": until, **(who.to_document() if who else {})}
+        values = {"last_seen": now, "left_at": None, "until": until, **(_to_search(who) if who else {})}
         stayed = await self._participants.update_one(
             {"_id": key, "visits.0.until": {"$gt": now}},
             {"$set": {**values, "visits.0.until": until}, "$inc": {"revision": 1}},
@@ -176,7 +204,7 @@ class Participants:
                 "visits": [{"since": now, "until": now + self._stay}],
                 "events": [],
                 "revision": 0,
-                **who.to_document(),
+                **_to_search(who),
             }
             refusal = await self._inserting.load(document)
             if refusal is None:
@@ -201,6 +229,11 @@ class Participants:
     async def _find(self, stream_id: str, user: str) -> _Participant | None:
         document = await self._participants.find_one({"_id": _participant_id(stream_id, user)})
         return (document["uid"], document["last_seen"]) if document else None
+
+
+def _to_search(who: Viewer) -> Document:
+    """By what a viewer is found among the viewers."""
+    return {"search": to_search_text(who.full_name, who.username)}
 
 
 def _participant_id(stream_id: str, user: str) -> Document:

@@ -1,12 +1,12 @@
 """ReminderService: users ask to be reminded, and a notification service takes what is due."""
 
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime
-from typing import Protocol
 
 from livestream.v1 import reminder_service_pb2 as rpc
 from livestream_server.errors import InvalidArgument, Violation
+from livestream_server.protocols import Clock, Streams, Users
 from livestream_server.reminders.model import MAX_MINUTES, Mode, Reminder, new_reminder
 from livestream_server.reminders.store import Batch, Pick, Reminders
 from livestream_server.transport.call import Call
@@ -19,51 +19,10 @@ _MODES = {each: rpc.ReminderMode.Value(f"REMINDER_MODE_{each.name}") for each in
 _ARMED = {Mode.ON_START: rpc.REMINDER_STATUS_ARMED_ON_START, Mode.BEFORE_START: rpc.REMINDER_STATUS_ARMED}
 
 
-class Stream(Protocol):
-    """A stream, as far as reminders go."""
-
-    @property
-    def id(self) -> str:
-        """The stream's id."""
-
-    @property
-    def planned_start(self) -> datetime | None:
-        """When it is announced to start."""
-
-    def require_remindable(self) -> None:
-        """Raise FailedPrecondition if the stream has started, or is over."""
-
-
-class Streams(Protocol):
-    """What this package needs of the package `streams`. No start depends on reminders: they ask what has started."""
-
-    async def get(self, stream_id: str) -> Stream:
-        """The stream; raises NotFound."""
-
-    async def mark_has_reminders(self, stream_id: str) -> None:
-        """Mark the stream, whose reminder is stored, so that `find_with_reminders` finds it when it is active."""
-
-    async def find_with_reminders(self, limit: int) -> Mapping[str, str]:
-        """Active streams that are marked, with their marks."""
-
-    async def unmark_reminders(self, stream_id: str, mark: str) -> None:
-        """Take the mark from a stream, unless it has a newer one."""
-
-    async def find_started(self, stream_ids: Collection[str]) -> Mapping[str, bool]:
-        """Whether each stream is active or still to start; what is over or deleted is absent."""
-
-
-class Users(Protocol):
-    """What this package needs of the package `users`."""
-
-    async def require_registered(self, user_id: str) -> None:
-        """Raise PermissionDenied unless the user is recorded."""
-
-
 class ReminderServicer:
     """Answers ReminderService."""
 
-    def __init__(self, reminders: Reminders, streams: Streams, users: Users, clock: Callable[[], datetime]) -> None:
+    def __init__(self, reminders: Reminders, streams: Streams, users: Users, clock: Clock) -> None:
         self._reminders = reminders
         self._streams = streams
         self._users = users

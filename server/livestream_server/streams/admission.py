@@ -3,45 +3,19 @@
 Bans and grants are read only where the stream can have any.
 """
 
-from typing import Protocol
-
+from livestream_server.protocols import Access, Bans, Caller, Users
 from livestream_server.streams.model import Stream
 from livestream_server.streams.store import Streams
-from livestream_server.transport.call import Caller
 from livestream_server.vocabulary import Role
 
 MODERATE = "streams:moderate"
 """The scope of moderators. It needs no registration, and no creator can ban it away."""
 
 
-class Users(Protocol):
-    """What is needed of the package `users`."""
-
-    async def require_registered(self, user_id: str) -> None:
-        """Raise PermissionDenied unless the user is recorded."""
-
-
-class Bans(Protocol):
-    """What is needed of the package `moderation`."""
-
-    async def require_not_blocked(self, stream_id: str, user_id: str) -> None:
-        """Raise PermissionDenied if a ban shuts the user out of the stream."""
-
-
-class Grants(Protocol):
-    """What is needed of the package `access`."""
-
-    async def require(self, stream_id: str, user_id: str) -> None:
-        """Raise PermissionDenied unless the user has a grant for the stream."""
-
-    async def has(self, stream_id: str, user_id: str) -> bool:
-        """Whether the user has a grant for the stream."""
-
-
 class Admission:
     """Decides who may enter and who may look on."""
 
-    def __init__(self, streams: Streams, users: Users, bans: Bans, grants: Grants) -> None:
+    def __init__(self, streams: Streams, users: Users, bans: Bans, grants: Access) -> None:
         self._streams = streams
         self._users = users
         self._bans = bans

@@ -112,9 +112,9 @@ class Stream:
         self.require_open_to(role)
         return next(i for i, each in enumerate(self.broadcasters) if (each.user, each.role) == (user, role))
 
-    def index_of_uid(self, uid: int) -> int | None:
-        """The index in `broadcasters` of the one with this uid; None if it is of the audience, or nobody's."""
-        return next((i for i, each in enumerate(self.broadcasters) if each.uid == uid), None)
+    def broadcaster_with(self, uid: int) -> str | None:
+        """The id of the broadcaster who has this uid; None if it is of the audience, or nobody's."""
+        return next((each.user for each in self.broadcasters if each.uid == uid), None)
 
     def require_role(self, user: str, role: Role) -> None:
         """Raise NotTheCreator or NotAGuest if `user` cannot be `role`, which is host or guest."""

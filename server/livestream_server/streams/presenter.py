@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from decimal import Decimal as Number
-from typing import Any, Protocol
+from typing import Any
 
 from google.type.decimal_pb2 import Decimal
 
 from livestream.v1 import live_stream_pb2 as pb
 from livestream.v1.user_pb2 import UserSummary
 from livestream_server.bounded_cache import BoundedCache
+from livestream_server.protocols import Summaries, Thumbnails
 from livestream_server.streams.model import Stream
 from livestream_server.streams.store import from_document
 from livestream_server.transport.values import to_timestamp
@@ -25,13 +26,6 @@ _UNAVAILABLE = pb.ReplayAccess(status=pb.REPLAY_STATUS_UNAVAILABLE)
 CACHED_STREAMS = 1024  # streams, of about 2 KB each, encoded: as messages they would take three times the memory
 
 
-class Thumbnails(Protocol):
-    """Where images are."""
-
-    def url(self, key: str | None) -> str:
-        """The public address of an image, or of the default one."""
-
-
 class StreamPresenter:
     """Shows streams. The message of one that has not changed, with users who have not, is not built anew."""
 
@@ -41,7 +35,7 @@ class StreamPresenter:
             BoundedCache(CACHED_STREAMS)
         )
 
-    def present(self, stream: Stream, role: Role | None, summaries: Mapping[str, UserSummary]) -> pb.LiveStream:
+    def present(self, stream: Stream, role: Role | None, summaries: Summaries) -> pb.LiveStream:
         """The message for a caller who is `role` to the stream."""
         users = tuple([summaries.get(each.user) for each in stream.broadcasters])
         before = self._presented.get((stream.id, role))
@@ -52,9 +46,7 @@ class StreamPresenter:
         return message
 
 
-def present_stream(
-    stream: Stream, role: Role | None, summaries: Mapping[str, UserSummary], thumbnail_url: str
-) -> pb.LiveStream:
+def present_stream(stream: Stream, role: Role | None, summaries: Summaries, thumbnail_url: str) -> pb.LiveStream:
     """The message for a caller who is `role` to the stream. Users without a summary are left out of `guests`."""
     return pb.LiveStream(
         id=stream.id,
@@ -101,9 +93,7 @@ class StoredStreamPresenter:
     def __init__(self, thumbnails: Thumbnails) -> None:
         self._thumbnails = thumbnails
 
-    def present(
-        self, document: Mapping[str, Any], caller: str | None, summaries: Mapping[str, UserSummary]
-    ) -> pb.LiveStream:
+    def present(self, document: Mapping[str, Any], caller: str | None, summaries: Summaries) -> pb.LiveStream:
         """The stream as `caller` sees it; None stands for an anonymous one."""
         stream = from_document(document)
         role = stream.role_of(caller) if caller else None

@@ -1,13 +1,12 @@
 """LiveStreamService: each handler tells its request in the order it happens."""
 
-from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from livestream.v1 import live_stream_service_pb2 as rpc
 from livestream.v1.live_stream_pb2 import END_REASON_UNSPECIFIED, LiveStream
 from livestream.v1.user_pb2 import UserSummary
-from livestream_server.participants.store import Participants, Viewer
+from livestream_server.participants.store import Participants
+from livestream_server.protocols import Clock, Summaries, Thumbnails, Users, Viewer
 from livestream_server.streams import presenter
 from livestream_server.streams.admission import MODERATE, Admission
 from livestream_server.streams.drafting import check_draft, new_stream
@@ -24,26 +23,6 @@ TOKEN_SLACK = timedelta(minutes=5)
 """How long a token may outlive the longest time of its stream: the sweeper has ended the stream by then."""
 
 
-class Users(Protocol):
-    """What this package needs of the package `users`."""
-
-    async def find_summaries(self, ids: Collection[str]) -> Mapping[str, UserSummary]:
-        """The summaries of those who are known, in one read."""
-
-    async def find_summaries_for(self, caller: str, others: Collection[str]) -> Mapping[str, UserSummary]:
-        """The summaries of those who are known, in one read; raises PermissionDenied if the caller is not."""
-
-    async def require_registered(self, user_id: str) -> None:
-        """Raise PermissionDenied unless the user is recorded."""
-
-
-class Thumbnails(presenter.Thumbnails, Protocol):
-    """What this package needs of the package `images`."""
-
-    async def store(self, data: bytes, user: str) -> str:
-        """Keep an image and answer with its key; raises InvalidArgument or ResourceExhausted."""
-
-
 class LiveStreamServicer:
     """Answers LiveStreamService."""
 
@@ -57,7 +36,7 @@ class LiveStreamServicer:
         thumbnails: Thumbnails,
         tokens: TokenIssuer,
         limits: Limits,
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self._streams = streams
         self._participants = participants
@@ -173,7 +152,7 @@ class LiveStreamServicer:
             stream = await self._streams.delete(stream, now) or await self._streams.get_including_deleted(stream.id)
         return rpc.DeleteStreamResponse(live_stream=await self._present(stream, caller))
 
-    async def _load(self, stream_id: str, caller: str) -> tuple[Stream, Mapping[str, UserSummary]]:
+    async def _load(self, stream_id: str, caller: str) -> tuple[Stream, Summaries]:
         """The stream, and the summaries of the caller and of its broadcasters, in one read each.
 
         Raises RegistrationIncomplete or StreamNotFound. Whoever is not registered is not told which streams exist.

@@ -176,7 +176,7 @@ class Streams:
             raise CreatorAlreadyLive(stream.id) from None
 
     async def enter(self, stream: Stream, place: int, now: datetime) -> Stream | None:
-        """Note that the broadcaster at `place` has entered the active stream; None if it is no longer active."""
+        """Record that the broadcaster at `place` has entered the active stream; None if it is no longer active."""
         return await self._update_conditionally(stream, [Status.ACTIVE], {f"broadcasters.{place}.joined_at": now}, now)
 
     async def record_host_seen(self, stream: Stream, now: datetime) -> None:
@@ -215,8 +215,10 @@ class Streams:
             if changed.matched_count:
                 return
 
-    async def record_entered(self, stream_id: str, place: int, at: datetime) -> None:
-        """Note that the broadcaster at `place` has been in the channel since `at`, or since before that."""
+    async def record_entered(self, stream_id: str, user: str, at: datetime) -> None:
+        """Record that the broadcaster `user` has been in the channel since `at`, or since before that."""
+        stream = await self.get_including_deleted(stream_id)
+        place = next(i for i, each in enumerate(stream.broadcasters) if each.user == user)
         field = f"broadcasters.{place}.joined_at"
         await self._streams.update_one(
             {"_id": ObjectId(stream_id), field: {"$not": {"$lte": at}}}, build_update({field: at}, at)

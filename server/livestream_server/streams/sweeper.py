@@ -1,11 +1,11 @@
 """Moves on the streams that time has changed. Runs in every process; each change is a conditional update."""
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
 from livestream_server.mongo.lease import Lease
+from livestream_server.protocols import Clock
 from livestream_server.streams.expiry import Limits, end_reason
 from livestream_server.streams.model import Stream
 from livestream_server.streams.store import Streams
@@ -19,9 +19,7 @@ _log = structlog.get_logger("livestream.sweeper")
 class Sweeper:
     """Expires streams that never started, and ends those that lost their host or took too long."""
 
-    def __init__(
-        self, streams: Streams, limits: Limits, lease: Lease, clock: Callable[[], datetime], *, every: timedelta
-    ) -> None:
+    def __init__(self, streams: Streams, limits: Limits, lease: Lease, clock: Clock, *, every: timedelta) -> None:
         self._streams = streams
         self._limits = limits
         self._lease = lease

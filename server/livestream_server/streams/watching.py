@@ -1,36 +1,28 @@
 """What watchers are told of a stream: its changes as the contract's messages, and the stream as one of them sees it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from livestream.v1.live_stream_pb2 import END_REASON_UNSPECIFIED
-from livestream.v1.user_pb2 import UserSummary
 from livestream.v1.watch_service_pb2 import BroadcasterChange, Deletion, Snapshot, StateChange, WatchStreamResponse
 from livestream_server.mongo import failures
+from livestream_server.protocols import Caller, Thumbnails, Users
 from livestream_server.streams import presenter
 from livestream_server.streams.admission import Admission
 from livestream_server.streams.journal import number_changes
 from livestream_server.streams.model import OPEN_TO_HOST, Stream, StreamNotFound
 from livestream_server.streams.store import Streams
-from livestream_server.transport.call import Caller
 from livestream_server.transport.values import to_timestamp
 from livestream_server.vocabulary import EndReason, Status
 
 READ_SECONDS = 5.0
 
 
-class Users(Protocol):
-    """What is needed of the package `users`."""
-
-    async def find_summaries(self, ids: Collection[str]) -> Mapping[str, UserSummary]:
-        """The summaries of those who are known, in one read."""
-
-
 class Journals:
     """Reads journals."""
 
-    def __init__(self, streams: Streams, admission: Admission, users: Users, thumbnails: presenter.Thumbnails) -> None:
+    def __init__(self, streams: Streams, admission: Admission, users: Users, thumbnails: Thumbnails) -> None:
         self._streams = streams
         self._admission = admission
         self._users = users
@@ -55,7 +47,7 @@ class Journal:
     """In their order, without a gap; the last one has `revision`. Whoever tells them must not change them."""
     _admission: Admission
     _users: Users
-    _thumbnails: presenter.Thumbnails
+    _thumbnails: Thumbnails
 
     @property
     def active(self) -> bool:

@@ -1,13 +1,13 @@
 """The call that is being answered: who asks for what, under which id."""
 
 import string
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from random import getrandbits
-from typing import Protocol
 from urllib.parse import unquote
 
+from livestream_server.protocols import Caller
 from livestream_server.transport.forwarded import Network, client_address, parse_address
 
 Metadata = Sequence[tuple[str, str | bytes]]
@@ -16,22 +16,6 @@ REQUEST_ID_LENGTH = 64
 ADMISSION = ("x-admission", "check")
 """Metadata with which a gateway asks whether the call would be let in, before it has read the request."""
 _VISIBLE = frozenset(string.ascii_letters + string.digits + string.punctuation)
-
-
-class Caller(Protocol):
-    """Whoever a verified token speaks for."""
-
-    @property
-    def id(self) -> str:
-        """The user's id: 24 hexadecimal digits."""
-
-    @property
-    def scopes(self) -> Collection[str]:
-        """What the token allows beyond being that user."""
-
-    @property
-    def expires_at(self) -> float:
-        """When the token stops being accepted, in Unix seconds."""
 
 
 @dataclass(slots=True)

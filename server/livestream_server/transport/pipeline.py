@@ -27,7 +27,8 @@ from livestream_server.errors import (
     ServiceError,
     Unauthenticated,
 )
-from livestream_server.transport.call import Call, Caller, Metadata, begin_call
+from livestream_server.protocols import Caller
+from livestream_server.transport.call import Call, Metadata, begin_call
 from livestream_server.transport.deadlines import Deadlines
 from livestream_server.transport.forwarded import Network
 from livestream_server.transport.limits import NO_LIMITS, CallerLimits, Group, Limits

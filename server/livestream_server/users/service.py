@@ -1,10 +1,10 @@
 """UserService: the user service tells us of users here."""
 
-from collections.abc import Callable
 from datetime import datetime
 
 from livestream.v1.user_pb2 import UserSummary
 from livestream.v1.user_service_pb2 import PutUserRequest, PutUserResponse, UserProfile
+from livestream_server.protocols import Clock
 from livestream_server.transport.call import Call
 from livestream_server.transport.values import parse_instant
 from livestream_server.users.model import (
@@ -25,7 +25,7 @@ from livestream_server.users.store import Users
 class UserServicer:
     """Answers UserService."""
 
-    def __init__(self, users: Users, clock: Callable[[], datetime]) -> None:
+    def __init__(self, users: Users, clock: Clock) -> None:
         self._users = users
         self._clock = clock
 

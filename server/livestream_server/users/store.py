@@ -103,15 +103,19 @@ class Users:
             raise RegistrationIncomplete(caller)
         return summaries
 
-    async def require_registered(self, user_id: str) -> None:
-        """Raise RegistrationIncomplete unless the user is recorded. Asked first: it tells nothing of what exists."""
-        await self.find_summaries_for(user_id, [])
+    async def require_registered(self, caller: str) -> None:
+        """Raise RegistrationIncomplete unless the caller is recorded. Asked first: it tells nothing of what exists."""
+        await self.find_summaries_for(caller, [])
 
-    async def find_ids_by_username(self, name: str) -> frozenset[str]:
+    async def require_known(self, user_id: str) -> None:
+        """Raise UserNotFound unless the user is recorded."""
+        await self.get_summary(user_id)
+
+    async def find_ids_by_username(self, username: str) -> frozenset[str]:
         """The ids of everyone with this username, of whom there should be one; an id names itself."""
-        if ID.fullmatch(name):
-            return frozenset([name])
-        return frozenset([str(each["_id"]) async for each in self._users.find({"username": name}, {"username": 1})])
+        if ID.fullmatch(username):
+            return frozenset([username])
+        return frozenset([str(each["_id"]) async for each in self._users.find({"username": username}, {"username": 1})])
 
     async def put(self, summary: UserSummary, updated_at: datetime, profile: UserProfile | None = None) -> User:
         """Record a user unless a record of the same time or later is there; answers with what is recorded."""

@@ -2,16 +2,17 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from livestream_server.mongo import failures
-from livestream_server.watch.watcher import Journal, Levels
+from livestream_server.protocols import Bans, Clock, Journal, Journals, Participants
+from livestream_server.watch.store import ChangeNotifier
+from livestream_server.watch.watcher import Levels
 
 LEVELS_EVERY = 1.0
 LOOK_AGAIN_EVERY = 15
@@ -21,36 +22,6 @@ RETRY_AFTER = 1.0
 READ_SECONDS = 5.0
 
 _log = structlog.get_logger("livestream.watch")
-
-
-class Journals(Protocol):
-    """Where the changes are kept."""
-
-    async def read(self, stream_id: str) -> Journal:
-        """The stream as it is; raises NotFound."""
-
-
-class Audience(Protocol):
-    """What is needed of the package `participants`."""
-
-    async def count_present(
-        self, stream_ids: Collection[str], without: Mapping[str, Collection[str]], now: datetime
-    ) -> Mapping[str, int]:
-        """How many users are in the audience of each stream, `without` some; one without any may be absent."""
-
-
-class Bans(Protocol):
-    """What is needed of the package `moderation`."""
-
-    async def find_actions(self, stream_ids: Collection[str]) -> Mapping[str, Mapping[str, str]]:
-        """What banned users may not do (`block` or `chat_only`), by stream and by their ids."""
-
-
-class ChangeNotifier(Protocol):
-    """Says where to look."""
-
-    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[str | None]]:
-        """For everything that happens from now on: the id of a stream that changed, or None for a ban somewhere."""
 
 
 class Topic:
@@ -86,13 +57,13 @@ class WatchHub:
     def __init__(
         self,
         journals: Journals,
-        audience: Audience,
+        participants: Participants,
         bans: Bans,
         notifier: ChangeNotifier,
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self._journals = journals
-        self._audience = audience
+        self._participants = participants
         self._bans = bans
         self._notifier = notifier
         self._clock = clock
@@ -190,7 +161,7 @@ class WatchHub:
                 bans = await self._bans.find_actions(levels.keys())
                 levels = {key: replace(each, bans=bans.get(key, {})) for key, each in levels.items()}
             blocked = {key: each.blocked for key, each in levels.items()}
-            counts = await self._audience.count_present(active, blocked, self._clock()) if active else {}
+            counts = await self._participants.count_present(active, blocked, self._clock()) if active else {}
         for each in topics:
             now = replace(levels[each.stream_id], viewers=counts.get(each.stream_id, 0))
             if now != each.levels:

@@ -2,21 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from typing import Protocol
 
 from livestream.v1.watch_service_pb2 import WatchStreamRequest, WatchStreamResponse
 from livestream_server.mongo import failures
+from livestream_server.protocols import Users
 from livestream_server.transport.call import Call
 from livestream_server.transport.values import parse_object_id
 from livestream_server.watch.hub import READ_SECONDS, WatchHub
 from livestream_server.watch.watcher import Watcher
-
-
-class Users(Protocol):
-    """What is needed of the package `users`."""
-
-    async def require_registered(self, user_id: str) -> None:
-        """Raise PermissionDenied unless the user is recorded."""
 
 
 class WatchServicer:

@@ -1,13 +1,12 @@
 """One watcher: what they have been told, and what comes next."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from livestream.v1.moderation_service_pb2 import BanActionType
 from livestream.v1.watch_service_pb2 import BanLevel, Snapshot, ViewerCount, WatchStreamResponse
 from livestream_server.errors import TooSlow
-from livestream_server.transport.call import Caller
+from livestream_server.protocols import Journal
 
 LAG = 128
 """How many changes a watcher may be behind. Half of what is kept, so that whoever is cut off can still resume."""
@@ -15,39 +14,6 @@ LAG = 128
 
 NOTHING = -1
 """The revision of somebody who has seen nothing. A stream begins with 0."""
-
-
-class Journal(Protocol):
-    """A stream at one revision."""
-
-    @property
-    def revision(self) -> int:
-        """How many changes there were."""
-
-    @property
-    def changes(self) -> Sequence[WatchStreamResponse]:
-        """The last of them, without a gap up to `revision`."""
-
-    @property
-    def active(self) -> bool:
-        """Whether users can be in the audience."""
-
-    @property
-    def deleted(self) -> bool:
-        """Whether the stream is absent from every other answer."""
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing else will happen."""
-
-    async def require_watchable(self, caller: Caller) -> None:
-        """Raise PermissionDenied if the caller is shut out of the stream now."""
-
-    async def shows_audience(self, caller: Caller) -> bool:
-        """Whether the caller is told how many watch."""
-
-    async def present_to(self, caller: Caller) -> Snapshot:
-        """The stream as the caller sees it; raises NotFound if it was deleted."""
 
 
 @dataclass(frozen=True, slots=True)
