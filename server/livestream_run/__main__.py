@@ -89,7 +89,7 @@ def _serve(options: argparse.Namespace) -> int:
         raise ValueError("give --grpc, --http or both")
     settings = Settings()
     if options.http:
-        _require_room_for_watchers(settings, GatewaySettings())
+        _require_connections_for_watchers(settings, GatewaySettings())
 
     def work(report: Report, decoders: DecoderPool | None) -> Coroutine[Any, Any, None]:
         from livestream_run.serve import serve  # noqa: PLC0415 - imports grpc, so after the fork
@@ -106,7 +106,7 @@ def _serve(options: argparse.Namespace) -> int:
     return _run(options, settings, work, settings.operations_address)
 
 
-def _require_room_for_watchers(settings: Settings, gateway: GatewaySettings) -> None:
+def _require_connections_for_watchers(settings: Settings, gateway: GatewaySettings) -> None:
     """Raise UnusableSetting if watchers alone could take all connections."""
     if gateway.max_connections <= settings.max_watchers:
         raise UnusableSetting(

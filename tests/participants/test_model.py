@@ -88,7 +88,7 @@ def test_nobody_is_counted_twice_or_backwards(history: list[Event], seen: int, l
     assert tally.viewers == 1
 
 
-def test_two_stories_of_one_number_are_settled_alike() -> None:
+def test_two_events_of_one_number_are_settled_alike() -> None:
     """Should Agora number two events alike, every process must pick the same one."""
     one, two = came(5, 1), went(5, 2)
     assert merge_events([one], [two]) == merge_events([two], [one]) == [two]

@@ -143,7 +143,7 @@ async def test_a_notifier_that_broke_is_opened_again_and_nothing_was_missed(hub:
         assert fakes.openings == 2
 
 
-async def test_a_ban_that_was_made_while_the_bell_was_broken_is_seen(hub: WatchHub, fakes: Fakes) -> None:
+async def test_a_ban_that_was_made_while_the_notifier_was_broken_is_seen(hub: WatchHub, fakes: Fakes) -> None:
     """The banned would look on until bans are read the next time, for up to 15 seconds."""
     async with hub.watching("a") as a:
         await until(lambda: fakes.openings == 1 and not hub._bans_are_stale)
@@ -223,7 +223,7 @@ async def test_the_banned_are_not_counted_from_the_first_count_on(hub: WatchHub,
         await until(lambda: fakes.without == {"a": []})
 
 
-async def test_all_streams_are_counted_together_and_only_while_they_are_active(hub: WatchHub, fakes: Fakes) -> None:
+async def test_all_streams_are_counted_at_once_and_only_while_they_are_active(hub: WatchHub, fakes: Fakes) -> None:
     """A thousand watched streams are one question to the database."""
     fakes.papers["c"] = Paper(0, active=False)
     async with hub.watching("a"), hub.watching("b"), hub.watching("c"):

@@ -22,7 +22,7 @@ class FairQueue:
 
     def __init__(self, *, places: int, waiting: int, share: int) -> None:
         self._free = places
-        self._room = waiting
+        self._most_waiting = waiting
         self._share = share
         self._held: Counter[bytes] = Counter()
         self._waiting: OrderedDict[bytes, deque[asyncio.Future[None]]] = OrderedDict()
@@ -31,7 +31,7 @@ class FairQueue:
         """Wait for a place; `leave` gives it back. Raises ShareExceeded or QueueFull at once."""
         if self._held[user] >= self._share:
             raise ShareExceeded
-        if not self._free and sum(map(len, self._waiting.values())) >= self._room:
+        if not self._free and sum(map(len, self._waiting.values())) >= self._most_waiting:
             raise QueueFull
         self._held[user] += 1
         try:
