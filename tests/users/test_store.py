@@ -49,7 +49,7 @@ async def test_a_summary_is_read_again_after_its_time(database: mongo.Database) 
     assert (await reader.find_summaries([who]))[who].username == "new"
 
 
-async def test_absence_is_not_cached(database: mongo.Database) -> None:
+async def test_absence_is_not_remembered(database: mongo.Database) -> None:
     """Whoever completes the registration is let in at once."""
     who = secrets.token_hex(12)
     users = Users(database, cache_seconds=60)
