@@ -180,7 +180,7 @@ class _Pipeline:
                 group, key = await self._admit(endpoint.method, call)
                 if call.only_admission:
                     return endpoint.method.response()
-                if not group.shares.take(key):
+                if not group.shares.take(key, self._guards.max_in_flight - self._in_flight):
                     await group.shares.wait(key)
                 try:
                     message = _parse(endpoint, await receive(request))

@@ -61,7 +61,7 @@ class ReadsWithoutToken:
 
     def __init__(self, server: grpc.aio.Server) -> None:
         self._server = server
-        self._shares = CallShares(READS_PER_ADDRESS, MAX_WAITING_PER_ADDRESS)
+        self._shares = CallShares(READS_PER_ADDRESS, MAX_WAITING_PER_ADDRESS, MAX_WAITING_PER_ADDRESS)
 
     def add_generic_rpc_handlers(self, handlers: object) -> None:
         """The same methods come as registered ones, too."""
@@ -92,7 +92,7 @@ class ReadsWithoutToken:
         return grpc.unary_stream_rpc_method_handler(answer, response_serializer=handler.response_serializer)
 
     async def _receive(self, key: str, request: Request) -> bytes:
-        if not self._shares.take(key):
+        if not self._shares.take(key, MAX_WAITING_PER_ADDRESS):
             await self._shares.wait(key)
         try:
             async with asyncio.timeout(READ_SECONDS):
