@@ -32,6 +32,10 @@ MAX_HEADERS = 64
 MAX_HEADER_BYTES = 16 * 1024
 MAX_PIPELINED = 16
 MAX_DISCARDED_BYTES = 32 * 1024 * 1024  # of what a peer sends after it was answered
+MAX_SMALL_PIECES = 2048
+SMALL_PIECE_BYTES = 64
+"""A body comes in so many pieces, and in one more for so many bytes of it: each chunk costs us more than its sender."""
+
 LINGER_SECONDS = 2.0
 SLOWEST_READ_BYTES = 16 * 1024  # of what we hold for a peer, it must read so much in every request timeout
 
@@ -106,7 +110,7 @@ class Connection(HttpToolsProtocol):
         self._idle_timeout = config.settings.idle_timeout_seconds
         self._arriving = _NOTHING
         self._arrive_by = self._read_by = inf
-        self._unfinished = self._unread = self._discarded = self._body_size = 0
+        self._unfinished = self._unread = self._discarded = self._body_size = self._pieces = 0
         self._finished_something = self._refused = self._only_probes = False
 
     def enforce(self, now: float) -> None:
@@ -194,7 +198,7 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._arriving = _HEAD
         self._arrive_by = self.loop.time() + self._request_timeout
-        self._discarded = self._body_size = 0
+        self._discarded = self._body_size = self._pieces = 0
         if self.cycle is None or self.cycle.response_complete:
             self.config.connection_limit.mark_arriving(self)
 
@@ -235,6 +239,9 @@ class Connection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._finished_something = True
         self._body_size += len(body)
+        self._pieces += 1
+        if self._pieces > MAX_SMALL_PIECES + self._body_size // SMALL_PIECE_BYTES:
+            raise Refusal(400, "the chunks of the body are too small")
         if self.cycle.response_complete:
             self._discard(len(body))
         elif self._body_size > LARGE_BODY_BYTES:  # whose sender is let in, or refused and so answered

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from livestream_gateway.connection import MAX_DISCARDED_BYTES, MAX_HEADERS, MAX_PIPELINED
+from livestream_gateway.connection import MAX_DISCARDED_BYTES, MAX_HEADERS, MAX_PIPELINED, MAX_SMALL_PIECES
 from livestream_gateway.connection_limit import RESERVED_FOR_PROBES
 from livestream_gateway.guard import Guard
 from livestream_gateway.server import HttpServer, listen
@@ -672,6 +672,16 @@ async def test_requests_that_nobody_ends_keep_nobody_out(begun: bytes) -> None:
         assert (await sender.answer()).status == 200
         running.app.go.set()
         assert (await busy.answer()).status == 200
+
+
+async def test_a_body_in_too_many_chunks_is_refused(running: Running) -> None:
+    """A byte in a chunk of its own costs more work than a kilobyte in one; whoever writes small pieces may do so."""
+    head = request(b"Transfer-Encoding: chunked", line=POST)
+    assert (await (await running.peer()).ask(head + MAX_SMALL_PIECES * b"1\r\nx\r\n" + b"0\r\n\r\n")).status == 200
+    assert (await (await running.peer()).ask(head + 6000 * (b"64\r\n%b\r\n" % bytes(100)) + b"0\r\n\r\n")).status == 200
+    peer = await running.peer()
+    refused(await peer.ask(head + 20_000 * b"1\r\nx\r\n"), 400)
+    assert await peer.closed() == b""
 
 
 async def test_above_three_quarters_idle_connections_are_closed_and_busy_ones_kept() -> None:
