@@ -73,8 +73,11 @@ class Guard:
             elif name == b"transfer-encoding":
                 codings, coding = codings + 1, value
         # A probe names the address of this process as its host, which no operator can list.
-        allowed = self._well_formed if scope["raw_path"] in PROBE_PATHS else self._allowed
-        if hosts != 1 or not allowed(host):
+        is_probe = scope["raw_path"] in PROBE_PATHS
+        allowed = self._well_formed if is_probe else self._allowed
+        # Balancers still probe by HTTP/1.0, which needs no Host (HAProxy's `option httpchk` by itself sends none).
+        unnamed = is_probe and not hosts and scope["http_version"] == "1.0"
+        if not unnamed and (hosts != 1 or not allowed(host)):
             raise _refusal("there must be one Host header, with a name that is served here")
         if codings and (codings > 1 or coding.lower() != b"chunked"):
             raise _refusal("the only transfer coding is chunked")

@@ -312,8 +312,8 @@ async def test_what_agora_tells_of_a_broadcaster_is_told(
     found = await streams.get(stream.id)
     assert found.started_at
     earlier = found.started_at - timedelta(seconds=1)
-    await streams.record_entered(stream.id, creator, earlier)
-    await streams.record_entered(stream.id, creator, found.started_at)  # later than what is known: no news
+    await streams.record_entered(stream.id, 0, earlier)
+    await streams.record_entered(stream.id, 0, found.started_at)  # later than what is known: no news
     seen = watch(env, "john", stream, after=2)
     told = await seen.next()
     assert (told.revision, told.broadcaster.user) == (3, creator)
@@ -463,7 +463,7 @@ async def test_watching_ends_with_the_token(another: Any, stream: LiveStream) ->
     """A token that was withdrawn or has run out must not see for another hour what happens."""
     impatient = JwtSettings(secret=SecretStr(JWT_SECRET), issuer=ISSUER, audience=AUDIENCE, leeway_seconds=0)
     async with another(jwt=impatient) as env:
-        token = mint(JWT_SECRET, IDS["john"], issuer=ISSUER, audience=AUDIENCE, life_seconds=3, now=time.time() - 1)
+        token = mint(JWT_SECRET, IDS["john"], issuer=ISSUER, audience=AUDIENCE, life_seconds=3, now=time.time() - 2)
         seen = watch(env, "john", stream, metadata=(("authorization", f"Bearer {token}"),))
         await seen.next()
         refused = await seen.failure()

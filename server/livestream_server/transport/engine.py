@@ -25,6 +25,8 @@ _OPTIONS = {
 }
 _GRPCIO_OPTIONS = {
     "grpc.server_handshake_timeout_ms": 5_000,
+    # By itself gRPC lets each stream send up to 4 MiB that nobody reads. A message that is read gets the room it needs.
+    "grpc.http2.bdp_probe": 0,
     "grpc.max_connection_age_ms": 10 * 60_000,
     "grpc.max_connection_age_grace_ms": 60_000,
     "grpc.max_connection_idle_ms": 5 * 60_000,

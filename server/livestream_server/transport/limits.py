@@ -157,13 +157,13 @@ class CallerLimits:
     def __init__(self, limits: Limits, max_in_flight: int) -> None:
         share = _share(limits.share, max_in_flight)
         many = _share(2 * limits.share, max_in_flight)
-        self._users = _group(limits, 1, CallShares(CALLS_AT_ONCE, share))
-        self._addresses = _group(limits, USERS_PER_ADDRESS, CallShares(ANONYMOUS_CALLS_AT_ONCE, many))
+        self._users = _group(limits, 1, CallShares(CALLS_AT_ONCE, share, max_in_flight))
+        self._addresses = _group(limits, USERS_PER_ADDRESS, CallShares(ANONYMOUS_CALLS_AT_ONCE, many, max_in_flight))
         internal = RateLimiter(limits.internal_calls)
         self._internal = Group(
             rates=dict.fromkeys(Access.Rate.values(), internal),
             uploads=internal,
-            shares=CallShares(INTERNAL_CALLS_AT_ONCE, many),
+            shares=CallShares(INTERNAL_CALLS_AT_ONCE, many, max_in_flight),
             watches=self._addresses.watches,
             watches_per_subject=self._addresses.watches_per_subject,
         )

@@ -5,6 +5,7 @@ wrapped once, at registration, so the gRPC server and the in-process gateway run
 handler takes bytes, because a message that cannot be parsed is an answer to give, not an exception to leak.
 """
 
+import asyncio
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
@@ -35,6 +36,7 @@ from livestream_server.transport.limits import NO_LIMITS, CallerLimits, Group, L
 from livestream_server.transport.methods import Method, find_method
 from livestream_server.transport.observing import Observer
 from livestream_server.transport.open_streams import OpenStreams
+from livestream_server.transport.reading import READ_SECONDS, Request, receive
 from livestream_server.transport.status import to_status_code, trailing_metadata
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -135,11 +137,11 @@ class _Pipeline:
             self._wrap(endpoint, self._run_stream), response_serializer=handler.response_serializer
         )
 
-    def _wrap(self, endpoint: _Endpoint, run: Callable[[_Endpoint, bytes, Context, Call], Awaitable[Any]]) -> Any:
+    def _wrap(self, endpoint: _Endpoint, run: Callable[[_Endpoint, Request, Context, Call], Awaitable[Any]]) -> Any:
         """What gRPC calls; `run` gives the answer, or has written all answers of a stream when it returns."""
         trusted = self._guards.trusted_proxies
 
-        async def answer(request: bytes, context: Context) -> Any:
+        async def answer(request: Request, context: Context) -> Any:
             metadata = cast("Metadata", context.invocation_metadata() or ())
             call = begin_call(endpoint.method.path, metadata, context.peer(), trusted_proxies=trusted)
             since = endpoint.observer.start()
@@ -169,7 +171,7 @@ class _Pipeline:
 
         return answer
 
-    async def _run_unary(self, endpoint: _Endpoint, request: bytes, context: Context, call: Call) -> Message:
+    async def _run_unary(self, endpoint: _Endpoint, request: Request, context: Context, call: Call) -> Message:
         if self._in_flight >= self._guards.max_in_flight:
             raise Overloaded
         self._in_flight += 1
@@ -179,10 +181,10 @@ class _Pipeline:
                 group, key = await self._admit(endpoint.method, call)
                 if call.only_admission:
                     return endpoint.method.response()
-                if not group.shares.take(key):
+                if not group.shares.take(key, self._guards.max_in_flight - self._in_flight):
                     await group.shares.wait(key)
                 try:
-                    message = _parse(endpoint, request)
+                    message = _parse(endpoint, await receive(request))
                     if endpoint.method.file and getattr(message, endpoint.method.file):
                         group.take_upload(key)
                     running = endpoint.behaviour(message, call)
@@ -195,7 +197,7 @@ class _Pipeline:
         finally:
             self._in_flight -= 1
 
-    async def _run_stream(self, endpoint: _Endpoint, request: bytes, context: Context, call: Call) -> None:
+    async def _run_stream(self, endpoint: _Endpoint, request: Request, context: Context, call: Call) -> None:
         """Like `_run_unary`, but a stream lives long: its database commands keep their own deadlines."""
         seconds = min(_read_deadline(endpoint.method, context), endpoint.method.timeout)
         async with self.streams.open(seconds) as stream:
@@ -204,7 +206,8 @@ class _Pipeline:
             if call.caller:
                 stream.end_at(call.caller.expires_at)
             with group.watches.opened(key):
-                message = _parse(endpoint, request)
+                async with asyncio.timeout(READ_SECONDS):
+                    message = _parse(endpoint, await receive(request))
                 watched = getattr(message, endpoint.method.watched, "")
                 with group.watches_per_subject.opened((key, watched)):
                     answers = endpoint.behaviour(message, call)

@@ -15,6 +15,7 @@ from livestream_server.transport.engine import bare_server
 from livestream_server.transport.health import Health
 from livestream_server.transport.limits import StreamsWithoutToken
 from livestream_server.transport.pipeline import Handler
+from livestream_server.transport.reading import ReadsWithoutToken, read_late
 
 _log = structlog.get_logger("livestream.server")
 
@@ -28,12 +29,17 @@ class GrpcServer:
         self._settings = settings
         self._services = sorted({path.split("/")[1] for path in handlers})
         self._server = bare_server(settings, reuse_port=reuse_port)
+        late = settings.engine == "grpcio"  # the other one reads messages before it tells of their calls
         for service, paths in groupby(sorted(handlers), key=lambda path: path.split("/")[1]):
             methods = {path.split("/")[2]: handlers[path] for path in paths}
+            if late:
+                methods = {name: read_late(each) for name, each in methods.items()}
             self._server.add_registered_method_handlers(service, methods)
         self._streams = StreamsWithoutToken()
         self._health = Health(self._streams)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(
+            self._health, ReadsWithoutToken(self._server) if late else self._server
+        )
         if settings.reflection:
             self._add_reflection()
 
