@@ -78,7 +78,7 @@ class Forkserver:
             costly = True  # also if the caller leaves before the limit does it
             try:
                 reply, payload = await _while_connected(caller, self._decode(data))
-                costly = payload == _TOO_SLOW
+                costly = reply is Reply.REFUSED
             finally:
                 self._queue.judge(user, costly=costly)
         finally:

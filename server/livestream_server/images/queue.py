@@ -19,7 +19,7 @@ class FairQueue:
     """`places` may work at once and `waiting` more may wait, at most `share` of all of them for one user.
 
     A free place goes to the users in turn, whoever had one last comes last: with one place, whoever sends one image
-    does not wait for the second of anybody. Whose last one was too costly may not wait, so that many users together
+    does not wait for the second of anybody. Whose last one was for nothing may not wait, so that many users together
     cannot keep the queue full of such.
     """
 
@@ -45,7 +45,7 @@ class FairQueue:
             raise
 
     def judge(self, user: bytes, *, costly: bool) -> None:
-        """Remember whether what the user did with a place was too costly, until it is not or 10,000 others were."""
+        """Remember whether what the user did with a place cost time for nothing, until it does not or 10,000 others were."""
         self._costly.pop(user, None)
         if costly:
             self._costly[user] = None
