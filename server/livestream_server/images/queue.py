@@ -45,7 +45,7 @@ class FairQueue:
             raise
 
     def judge(self, user: bytes, *, costly: bool) -> None:
-        """Remember whether what the user did with a place cost time for nothing, until it does not or 10,000 others were."""
+        """Remember whether the user's last time in a place was for nothing; of 10,000 users at most."""
         self._costly.pop(user, None)
         if costly:
             self._costly[user] = None
