@@ -75,7 +75,12 @@ class Forkserver:
             await _send(caller, Reply.STARTED)
             async with asyncio.timeout(_RECEIVE_SECONDS):
                 data = await wire.receive(caller, length)
-            reply, payload = await _while_connected(caller, self._decode(data))
+            costly = True  # also if the caller leaves before the limit does it
+            try:
+                reply, payload = await _while_connected(caller, self._decode(data))
+                costly = reply is Reply.REFUSED
+            finally:
+                self._queue.judge(user, costly=costly)
         finally:
             self._queue.leave(user)
         await _send(caller, reply, payload)

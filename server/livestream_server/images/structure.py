@@ -30,6 +30,7 @@ _AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
+_FIRST_ARITHMETIC = 0xC9
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 
 
@@ -81,8 +82,8 @@ def check_structure(kind: str, data: bytes) -> None:
 
 
 def _check_jpeg(data: bytes) -> None:
-    at = padding = scans = coefficients = 0
-    progressive = False
+    at = padding = scans = coded = coefficients = 0
+    progressive = arithmetic = False
     for _ in range(MAX_PARTS):
         found = _MARKER.search(data, at)
         if not found:
@@ -92,11 +93,13 @@ def _check_jpeg(data: bytes) -> None:
             raise refusal(_DAMAGED)
         marker, at = data[found.end() - 1], found.end()
         if marker == _END_OF_IMAGE:
+            _require_coded(8 * coded, blocks=coefficients // 128, arithmetic=arithmetic, progressive=progressive)
             return
         if marker in _WITHOUT_LENGTH:
             continue
         if marker in _START_OF_FRAME:
-            progressive, coefficients = marker in _PROGRESSIVE, _check_frame(data, at)
+            progressive, arithmetic = marker in _PROGRESSIVE, marker >= _FIRST_ARITHMETIC
+            coefficients = _check_frame(data, at)
         at += int.from_bytes(data[at : at + 2])
         if marker == _START_OF_SCAN:
             scans += 1
@@ -107,8 +110,19 @@ def _check_jpeg(data: bytes) -> None:
             next_segment = _AFTER_SCAN.search(data, at)
             end = next_segment.start() if next_segment else len(data)
             padding += data.count(b"\xff\xff", at, end)
+            coded += end - at
             at = end
     raise refusal(_DAMAGED)
+
+
+def _require_coded(bits: int, *, blocks: int, arithmetic: bool, progressive: bool) -> None:
+    """Refuse a JPEG that ends long before its last block: libjpeg would fill up with grey what is missing.
+
+    Without arithmetic coding, each block of 64 coefficients takes a bit for the first of them and, unless other scans
+    have the rest, one for their end (T.81, F.1.2).
+    """
+    if not arithmetic and bits < blocks * (1 if progressive else 2):
+        raise refusal(_DAMAGED)
 
 
 def _check_frame(data: bytes, at: int) -> int:

@@ -12,6 +12,7 @@ from PIL import AvifImagePlugin, ExifTags, Image, ImageCms
 
 from livestream_server.errors import InvalidArgument
 from livestream_server.images.structure import check_structure, format_of, refusal, require_pixels
+from livestream_server.images.webp import decode_webp
 
 SIZE = (1280, 720)
 MAX_BYTES = 5 * 1024 * 1024
@@ -60,7 +61,7 @@ def encode_thumbnail(data: bytes, *, heic: bool = False) -> bytes:
         raise refusal("must be a JPEG, PNG, WebP or AVIF image")
     check_structure(kind, data)
     try:
-        image = _shrink(_open(data, kind))
+        image = _shrink(_open(data, kind), data)
     except InvalidArgument:
         raise
     except MemoryError as error:
@@ -87,14 +88,17 @@ def _open(data: bytes, kind: str) -> Image.Image:
     return image
 
 
-def _shrink(image: Image.Image) -> Image.Image:
-    """The image decoded, as RGB or RGBA in sRGB, upright, and no larger than SIZE."""
+def _shrink(image: Image.Image, data: bytes) -> Image.Image:
+    """The image in `data` decoded, as RGB or RGBA in sRGB, upright, and no larger than SIZE."""
     orientation = _read_orientation(image)
     size = SIZE[::-1] if orientation >= _ON_ITS_SIDE else SIZE
     fitting = _fit(image.size, size)
-    image.draft(None, size)  # JPEG only: libjpeg decodes straight into a half, a quarter or an eighth of the size
-    image.load()
     profile = image.info.get("icc_profile")
+    if image.format == "WEBP":
+        image = decode_webp(data, (min(image.width, 2 * fitting[0]), min(image.height, 2 * fitting[1])))
+    else:
+        image.draft(None, size)  # JPEG only: libjpeg decodes straight into a half, a quarter or an eighth of the size
+        image.load()
     image = _reduce(image, fitting)
     if image.size != fitting:
         image = image.resize(fitting, Image.Resampling.BICUBIC)
