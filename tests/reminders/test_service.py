@@ -32,6 +32,7 @@ from livestream_server.streams.store import Streams
 from livestream_server.transport.values import to_timestamp, utc_now
 from tests.support.environment import IDS, ServiceEnvironment, metadata, open_environment, put_user, settings_for
 from tests.support.failures import failure
+from tests.support.races import OvertakenCollection
 
 NOTIFIER = metadata("ayse", "reminders:claim")
 HOUR = timedelta(hours=1)
@@ -424,16 +425,18 @@ async def test_the_same_request_again_does_not_bring_a_second_reminder(
     assert of(stream_id, await claim_all(stub)) == []
 
 
-async def test_racing_first_reminders_leave_one_that_waits(database: mongo.Database) -> None:
-    """Two first ones for different minutes: whichever comes last stands, and is answered with its own time."""
-    store, now = Reminders(database), utc_now()
-    for _ in range(20):
-        user, stream_id = secrets.token_hex(12), secrets.token_hex(12)
-        sent = [Reminder(user, stream_id, minute, now - timedelta(minutes=minute)) for minute in range(1, 17)]
-        await asyncio.gather(*(store.arm(each, now) for each in sent))
-        last = Reminder(user, stream_id, 99, now - timedelta(minutes=99))
-        await asyncio.gather(store.arm(last, now), store.arm(last, now))
-        assert [each.reminder for each in await store.find_due(now, 500) if each.reminder.user == user] == [last]
+@pytest.mark.parametrize("minute", [None, 30, 15])
+async def test_of_two_racing_first_requests_the_later_one_stands(
+    database: mongo.Database, monkeypatch: pytest.MonkeyPatch, minute: int | None
+) -> None:
+    """Between an upsert's search and its insert another process may insert the reminder, for the same minute or not."""
+    user, stream_id, now = secrets.token_hex(12), secrets.token_hex(12), utc_now()
+    first, second = Reminder(user, stream_id, minute, now), Reminder(user, stream_id, 15, now)
+    store = Reminders(database)
+    collection = OvertakenCollection(store._reminders, lambda: Reminders(database).arm(first, now))
+    monkeypatch.setattr(store, "_reminders", collection)
+    await store.arm(second, now)
+    assert [each.reminder for each in await store.find_due(now, 500) if each.reminder.user == user] == [second]
 
 
 async def test_what_waits_for_nothing_any_more_is_forgotten_after_30_days(

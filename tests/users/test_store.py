@@ -15,6 +15,7 @@ from livestream_server.settings import MongoSettings
 from livestream_server.users.model import Photo, Profile, RegistrationIncomplete, User, UserNotFound
 from livestream_server.users.presenter import UserPresenter
 from livestream_server.users.store import Users
+from tests.support.races import OvertakenCollection
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = AT.replace(year=2027)
@@ -136,3 +137,17 @@ async def test_the_newest_of_racing_first_records_stands(database: mongo.Databas
         assert (await users.find([who]))[who] == sent[-1]
         for asked, answered in zip(arriving, answers, strict=True):
             assert answered.updated_at >= asked.updated_at, "what is answered is never older than what was sent"
+
+
+@pytest.mark.parametrize("first", [AT, LATER])
+async def test_the_newest_stands_when_another_first_record_is_inserted_meanwhile(
+    database: mongo.Database, monkeypatch: pytest.MonkeyPatch, first: datetime
+) -> None:
+    """Between an upsert's search and its insert another process may insert an older record, or a newer one."""
+    who, users = secrets.token_hex(12), Users(database, cache_seconds=60)
+    other, ours = user(who, "other", first), user(who, "ours", AT.replace(month=6))
+    collection = OvertakenCollection(users._users, lambda: Users(database, cache_seconds=60).put(other))
+    monkeypatch.setattr(users, "_users", collection)
+    newest = max(other, ours, key=lambda each: each.updated_at)
+    assert await users.put(ours) == newest
+    assert (await users.find([who]))[who] == newest

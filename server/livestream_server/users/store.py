@@ -14,7 +14,7 @@ from livestream_server.mongo.document_loader import DocumentLoader
 from livestream_server.users.model import Photo, Profile, RegistrationIncomplete, User, UserNotFound
 from livestream_server.vocabulary import ID
 
-CACHE_SIZE = 10_000
+CACHE_SIZE = 5_000  # users, of about 2 KB each together with the messages that the presenter keeps of them
 
 
 class Users:
