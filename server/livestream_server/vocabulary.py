@@ -8,6 +8,9 @@ from enum import StrEnum
 ID = re.compile(r"[0-9a-f]{24}")
 """An id: 24 hexadecimal digits in lower case, as MongoDB's ObjectId is written."""
 
+INTEREST = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+"""A topic: what a stream is about, and what a user likes."""
+
 
 class Status(StrEnum):
     """Where a stream is in its life."""

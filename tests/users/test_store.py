@@ -80,7 +80,7 @@ async def test_absence_is_not_cached(database: mongo.Database) -> None:
     for check in (users.require_registered(who), presenter.find_summaries_for(who, [])):
         with pytest.raises(RegistrationIncomplete):
             await check
-    for check in (users.require_known(who), presenter.find_summaries_with(who, []), presenter.get_summary(who)):
+    for check in (users.require_known(who), presenter.find_summaries_with(who, [])):
         with pytest.raises(UserNotFound):
             await check
     await Users(database, cache_seconds=60).put(user(who, "new"))
@@ -95,9 +95,9 @@ async def test_ones_own_write_is_seen_at_once(database: mongo.Database) -> None:
     users = Users(database, cache_seconds=60)
     presenter = UserPresenter(users)
     await users.put(user(who, "old"))
-    assert (await presenter.get_summary(who)).username == "old"
+    assert (await presenter.find_summaries([who]))[who].username == "old"
     await users.put(user(who, "new", LATER))
-    assert (await presenter.get_summary(who)).username == "new"
+    assert (await presenter.find_summaries([who]))[who].username == "new"
 
 
 async def test_a_presented_user_is_the_callers_own(database: mongo.Database) -> None:

@@ -12,7 +12,7 @@ KEPT = timedelta(days=30)
 
 
 class Mode(StrEnum):
-    """What a reminder waits for. An early start makes both kinds due: nobody is called to a start that was."""
+    """What a reminder waits for. An early start makes both kinds due: nobody is reminded of a start that was."""
 
     ON_START = "on_start"
     BEFORE_START = "before_start"

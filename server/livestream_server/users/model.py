@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from livestream_server.errors import InvalidArgument, NotFound, PermissionDenied, Violation
-from livestream_server.vocabulary import ID
+from livestream_server.vocabulary import ID, INTEREST
 
 NAME_LENGTH = 120
 USERNAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -16,7 +16,6 @@ PIXELS = re.compile(r"[1-9][0-9]{0,3}")
 ADDRESS = re.compile(r"https?://[\x21-\x7e]{1,2000}")
 VARIANTS = 16
 EXPERTISE = re.compile(r"[A-Za-z][A-Za-z_]{0,39}")
-INTEREST = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")  # the package `streams` takes the same
 INTERESTS = 50
 CLOCK_SKEW = timedelta(minutes=5)
 

@@ -39,10 +39,6 @@ class UserPresenter:
         """The ids of everyone with this username; an id names itself."""
         return await self._users.find_ids_by_username(username)
 
-    async def get_summary(self, user_id: str) -> UserSummary:
-        """The summary of one user; raises UserNotFound."""
-        return (await self.find_summaries_with(user_id, []))[user_id]
-
     async def find_summaries(self, ids: Collection[str]) -> Mapping[str, UserSummary]:
         """The summaries of those of `ids` that are recorded, in at most one read."""
         return self._present_summaries(await self._users.find(ids))
