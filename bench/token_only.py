@@ -36,6 +36,7 @@ from livestream_server.transport import limits as caller_limits
 from livestream_server.transport.pipeline import Guards, Registry
 from livestream_server.transport.server import GrpcServer
 from livestream_server.transport.values import utc_now
+from livestream_server.users.presenter import present_summary
 from livestream_server.vocabulary import Role
 
 DAY = timedelta(days=1)
@@ -57,7 +58,7 @@ class Users:
 
     def __init__(self) -> None:
         users = range(population.STREAMS + population.VIEWERS)
-        self._summaries = {population.user_id(n): population.summary(n) for n in users}
+        self._summaries = {population.user_id(n): present_summary(population.user(n)) for n in users}
 
     async def find_summaries_for(self, caller: str, others: Collection[str]) -> Mapping[str, UserSummary]:
         return {each: self._summaries[each] for each in (caller, *others)}

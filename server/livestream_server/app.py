@@ -43,6 +43,7 @@ from livestream_server.transport import limits as caller_limits
 from livestream_server.transport.forwarded import parse_network
 from livestream_server.transport.pipeline import Guards, Handler, Registry
 from livestream_server.transport.values import utc_now
+from livestream_server.users.presenter import UserPresenter
 from livestream_server.users.service import UserServicer
 from livestream_server.users.store import Users
 from livestream_server.watch.hub import WatchHub
@@ -100,7 +101,8 @@ async def open_service(
             Participants(database, limits.host_silent),
             AccessGrants(database),
         )
-        users = Users(database, cache_seconds=settings.user_cache_seconds)
+        stored_users = Users(database, cache_seconds=settings.user_cache_seconds)
+        users = UserPresenter(stored_users)
         audience, inbox = Audience(database, limits.host_silent), Inbox(database)
         bans = Bans(database)
         reminders = Reminders(database)
@@ -109,7 +111,7 @@ async def open_service(
         await auth.start()
         await thumbnails.start()
         with failures.translate_start_failures():
-            for each in (streams, participants, audience, users, inbox, bans, reminders, feeds, rankings):
+            for each in (streams, participants, audience, stored_users, inbox, bans, reminders, feeds, rankings):
                 await each.prepare()
 
         registry = Registry(
@@ -137,7 +139,7 @@ async def open_service(
             clock=clock,
         )
         registry.add("livestream.v1.LiveStreamService", servicer)
-        registry.add("livestream.v1.UserService", UserServicer(users, clock))
+        registry.add("livestream.v1.UserService", UserServicer(stored_users, clock))
         registry.add("livestream.v1.AccessService", AccessServicer(grants, streams, users, clock))
         viewers = AudienceServicer(audience=audience, admission=admission, bans=bans, users=users, clock=clock)
         registry.add("livestream.v1.AudienceService", viewers)

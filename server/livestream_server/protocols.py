@@ -209,9 +209,6 @@ class Users(Protocol):
     async def require_known(self, user_id: str) -> None:
         """Raise NotFound unless the user is recorded."""
 
-    async def get_summary(self, user_id: str) -> UserSummary:
-        """The summary of the user; raises NotFound if nobody is recorded under this id."""
-
     async def find_summaries(self, ids: Collection[str]) -> Summaries:
         """The summaries of those of `ids` who are recorded, in one read."""
 

@@ -11,8 +11,6 @@ from bson import ObjectId
 from pydantic import SecretStr
 
 from livestream.v1.feed_service_pb2_grpc import FeedServiceStub
-from livestream.v1.user_pb2 import UserSummary
-from livestream.v1.user_service_pb2 import UserProfile
 from livestream_server.feeds.rankings import Rankings
 from livestream_server.feeds.store import Feeds
 from livestream_server.mongo import client as mongo
@@ -21,6 +19,7 @@ from livestream_server.reminders.store import Reminders
 from livestream_server.settings import MongoSettings
 from livestream_server.streams.model import Broadcaster, Stream
 from livestream_server.streams.store import to_document
+from livestream_server.users.model import Profile, User
 from livestream_server.users.store import Users
 from livestream_server.vocabulary import Role, Status, StreamType
 from tests.support.environment import IDS, ServiceEnvironment
@@ -86,13 +85,12 @@ class Stage:
         """New users; answers with their ids."""
         users, ids = Users(self.database, cache_seconds=0), [secrets.token_hex(12) for _ in range(count)]
         for each in ids:
-            await users.put(summary(each), NOW)
+            await users.put(user(each, NOW))
         return ids
 
     async def likes(self, name: str, *interests: str) -> None:
         """Let a demo user like these topics."""
-        profile = UserProfile(interests=interests, expertise="musician")
-        await Users(self.database, cache_seconds=0).put(summary(IDS[name]), datetime.now(UTC), profile)
+        await Users(self.database, cache_seconds=0).put(user(IDS[name], datetime.now(UTC), *interests))
 
     async def rank(self, now: datetime = NOW) -> None:
         """Count what is watched most, as of `now`."""
@@ -113,9 +111,11 @@ class Stage:
             await self.database[name].delete_many({})
 
 
-def summary(user_id: str) -> UserSummary:
-    """A user's summary."""
-    return UserSummary(id=user_id, username=f"u-{user_id}", name="N", surname="S", availability_status="available")
+def user(user_id: str, updated_at: datetime, *interests: str) -> User:
+    """A user who likes these topics."""
+    expertise = "musician" if interests else None
+    profile = Profile(followers_count=None, following_count=None, expertise=expertise, interests=interests)
+    return User(user_id, f"u-{user_id}", "N", "S", "available", None, profile, updated_at)
 
 
 @pytest.fixture(scope="module")
