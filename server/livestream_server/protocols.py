@@ -20,6 +20,9 @@ Clock: TypeAlias = Callable[[], datetime]
 Summaries: TypeAlias = Mapping[str, UserSummary]
 """Users' summaries by their ids."""
 
+Change: TypeAlias = WatchStreamResponse
+"""A change of a stream as its watchers are told it: built once, whoever and how many they are."""
+
 
 class Caller(Protocol):
     """Whoever a verified token speaks for."""
@@ -149,7 +152,7 @@ class Journal(Protocol):
         """How many changes there were."""
 
     @property
-    def changes(self) -> Sequence[WatchStreamResponse]:
+    def changes(self) -> Sequence[Change]:
         """The last of them, without a gap up to `revision`."""
 
     @property

@@ -462,8 +462,8 @@ async def test_a_watcher_hears_heartbeats(another: Any, stream: LiveStream) -> N
 async def test_watching_ends_with_the_token(another: Any, stream: LiveStream) -> None:
     """A token that was withdrawn or has run out must not see for another hour what happens."""
     impatient = JwtSettings(secret=SecretStr(JWT_SECRET), issuer=ISSUER, audience=AUDIENCE, leeway_seconds=0)
-    token = mint(JWT_SECRET, IDS["john"], issuer=ISSUER, audience=AUDIENCE, life_seconds=3, now=time.time() - 2)
     async with another(jwt=impatient) as env:
+        token = mint(JWT_SECRET, IDS["john"], issuer=ISSUER, audience=AUDIENCE, life_seconds=3, now=time.time() - 2)
         seen = watch(env, "john", stream, metadata=(("authorization", f"Bearer {token}"),))
         await seen.next()
         refused = await seen.failure()
