@@ -366,7 +366,7 @@ async def test_the_list_is_narrowed_by_every_filter(
     await lift(bans, creator, made[3])
 
     async def found(**filters: Any) -> list[int]:
-        return [made.index(each.id) for each in (await listed(bans, creator, **filters)).list]
+        return [made.index(each.id) for each in (await listed(bans, creator, **filters)).page.list]
 
     def at(hours: int) -> Timestamp:
         return Timestamp(seconds=int((now + timedelta(hours=hours)).timestamp()))
@@ -394,7 +394,7 @@ async def test_the_list_comes_in_pages(env: ServiceEnvironment, bans: Moderation
     users = [IDS[name] for name in ("john", "jane", "zeynep")]
     for user in users:
         await ban(bans, creator, stream.id, user)
-    pages = [await listed(bans, creator, page=number, limit=2) for number in (1, 2, 3)]
+    pages = [(await listed(bans, creator, page=number, limit=2)).page for number in (1, 2, 3)]
     assert [len(each.list) for each in pages] == [2, 1, 0]
     assert sorted(each.target_user.id for page in pages for each in page.list) == sorted(users)
     first, last, behind = (each.pagination for each in pages)
@@ -408,12 +408,43 @@ async def test_the_list_comes_in_pages(env: ServiceEnvironment, bans: Moderation
     assert (behind.has_next_page, behind.has_prev_page) == (False, True)
 
 
+async def test_a_list_is_walked_by_tokens_while_it_changes(
+    env: ServiceEnvironment, bans: ModerationServiceStub, creator: str
+) -> None:
+    """By page numbers, a ban that is made meanwhile pushes another one onto the next page, to be shown twice."""
+    stream = await announced(env, creator)
+    users = [await new_user(env) for _ in range(6)]
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    try:
+        for index, each in enumerate(users[:5]):
+            env.clock.now = at + timedelta(seconds=index // 2)  # two bans at one instant: their ids settle the order
+            await ban(bans, creator, stream.id, each)
+        first = await listed(bans, creator, page_size=2)
+        env.clock.now = at + timedelta(hours=1)
+        await ban(bans, creator, stream.id, users[5])
+    finally:
+        env.clock.now = None
+    assert first.page.pagination.total_items == 5
+    walked, token = list(first.page.list), first.next_page_token
+    while token:
+        until = Timestamp(seconds=int(at.timestamp()) + 60)
+        part = await listed(bans, creator, page_size=2, page_token=token, end_time=until)
+        assert not part.page.HasField("pagination")
+        walked, token = [*walked, *part.page.list], part.next_page_token
+    assert sorted(each.target_user_id for each in walked) == sorted(users[:5])
+    assert walked == sorted(walked, key=lambda each: (each.created_at.ToDatetime(), each.id), reverse=True)
+    assert len((await listed(bans, creator, page_size=1_000)).page.list) == 6
+
+
 @pytest.mark.parametrize(
     ("fields", "wrong"),
     [
         ({"page": 0}, ["page"]),
         ({"page": -1, "limit": 101}, ["page", "limit"]),
         ({"limit": 0}, ["limit"]),
+        ({"page_size": -1}, ["page_size"]),
+        ({"page_token": "x"}, ["page_token"]),
+        ({"page_token": "x", "page": 1}, ["page"]),
         ({"target_user_id": "john"}, ["target_user_id"]),
         ({"live_stream_id": "x"}, ["live_stream_id"]),
         ({"action_type": 9}, ["action_type"]),

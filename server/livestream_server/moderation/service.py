@@ -8,11 +8,13 @@ from livestream_server.moderation.model import Ban, BanDraft, Filter, normalize_
 from livestream_server.moderation.store import Bans
 from livestream_server.protocols import Clock, Streams, Summaries, Users
 from livestream_server.transport.call import Call
-from livestream_server.transport.paging import parse_page
+from livestream_server.transport.paging import encode_page_token, parse_page_request
 from livestream_server.transport.values import parse_idempotency_key, parse_instant, parse_object_id, to_timestamp
 from livestream_server.vocabulary import BanAction
 
 USUAL_LIMIT = 10
+BANS = "bans"
+"""The name of the list in page tokens."""
 
 _NUMBERS = {each: rpc.BanActionType.Value(f"BAN_ACTION_TYPE_{each.name}") for each in BanAction}
 _ACTIONS: Mapping[int, BanAction] = {number: each for each, number in _NUMBERS.items()}
@@ -49,17 +51,15 @@ class ModerationServicer:
     async def ListBans(self, request: rpc.ListBansRequest, call: Call) -> rpc.ListBansResponse:
         caller = call.user_id
         await self._users.require_registered(caller)
-        page = parse_page(
-            request.page if request.HasField("page") else None,
-            request.limit if request.HasField("limit") else None,
-            usual_limit=USUAL_LIMIT,
-        )
+        asked = parse_page_request(request, BANS, usual_limit=USUAL_LIMIT)
         wanted = await self._parse_filter(request, caller)
         if wanted.stream_id is not None:
             (await self._streams.get(wanted.stream_id)).require_creator(caller)
-        bans, total = await self._bans.list_active(wanted, page)
+        bans, last, total = await self._bans.list_active(wanted, asked)
         summaries = await self._users.find_summaries({each.user for each in bans})
-        return rpc.ListBansResponse(list=[_present_ban(each, summaries) for each in bans], pagination=page.of(total))
+        pagination = None if total is None else asked.page.of(total)
+        page = rpc.BanPage(list=[_present_ban(each, summaries) for each in bans], pagination=pagination)
+        return rpc.ListBansResponse(page=page, next_page_token=encode_page_token(BANS, last) if last else "")
 
     async def _parse_filter(self, request: rpc.ListBansRequest, caller: str) -> Filter:
         users = None

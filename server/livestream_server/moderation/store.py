@@ -12,11 +12,14 @@ from livestream_server.errors import IdempotencyKeyReused
 from livestream_server.moderation.model import AlreadyBanned, Ban, BanDraft, Banned, BanNotFound, Filter
 from livestream_server.mongo.client import Database, Document
 from livestream_server.mongo.idempotency import derive_id, fingerprint
-from livestream_server.transport.paging import Page
+from livestream_server.transport.paging import PageRequest, Position
 from livestream_server.vocabulary import BanAction
 
 KEPT = timedelta(days=90)
 """How long a lifted ban can be read, and its idempotency key repeated."""
+
+NEWEST = [("created_at", DESCENDING), ("_id", DESCENDING)]
+"""The order of lists."""
 
 INDEXES = [
     IndexModel(
@@ -26,7 +29,7 @@ INDEXES = [
         partialFilterExpression={"active": True},
     ),
     IndexModel(
-        [("created_by", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)],
+        [("created_by", ASCENDING), *NEWEST],
         name="newest_first",
         partialFilterExpression={"active": True},
     ),
@@ -114,12 +117,18 @@ class Bans:
         if ban is not None and ban.action is BanAction.BLOCK:
             raise Banned(stream_id)
 
-    async def list_active(self, wanted: Filter, page: Page) -> tuple[list[Ban], int]:
-        """A page of the active bans, the newest first, and how many there are in all."""
-        query = _build_filter(wanted)
-        order = [("created_at", DESCENDING), ("_id", DESCENDING)]
-        found = self._bans.find(query).sort(order).skip(page.skip).limit(page.limit)
-        return [_from_document(each) async for each in found], await self._bans.count_documents(query)
+    async def list_active(self, wanted: Filter, asked: PageRequest) -> tuple[list[Ban], Position | None, int | None]:
+        """A part of the active bans, the newest first; where it ends, if more follow; and how many there are in all.
+
+        They are counted for a page by its number alone, not for what follows a position.
+        """
+        query, page = _build_filter(wanted), asked.page
+        found = self._bans.find(_build_filter(wanted, asked.after)).sort(NEWEST).skip(page.skip).limit(page.limit + 1)
+        bans = [_from_document(each) async for each in found]
+        last = bans[page.limit - 1] if len(bans) > page.limit else None
+        position = Position((last.created_at,), last.id) if last else None
+        total = None if asked.after else await self._bans.count_documents(query)
+        return bans[: page.limit], position, total
 
     async def lift(self, ban: Ban, user: str, now: datetime) -> Ban:
         """End a ban; answers with it as it is then, also if another call was faster."""
@@ -149,7 +158,7 @@ def _answer_repeat(document: Mapping[str, Any], creator: str, draft: BanDraft) -
     return _from_document(document)
 
 
-def _build_filter(wanted: Filter) -> Document:
+def _build_filter(wanted: Filter, after: Position | None = None) -> Document:
     query: Document = {"created_by": ObjectId(wanted.created_by), "active": True}
     if wanted.stream_id is not None:
         query["stream"] = ObjectId(wanted.stream_id)
@@ -157,8 +166,11 @@ def _build_filter(wanted: Filter) -> Document:
         query["user"] = {"$in": [ObjectId(each) for each in wanted.users]}
     if wanted.action is not None:
         query["action"] = wanted.action.value
-    created = {"$gte": wanted.since, "$lte": wanted.until}
-    if bounds := {operator: at for operator, at in created.items() if at is not None}:
+    since, until = wanted.since, wanted.until
+    if after and isinstance(at := after.keys[0], datetime):  # a forged token may say anything: the list begins anew
+        query["$nor"] = [{"created_at": at, "_id": {"$gte": ObjectId(after.id)}}]
+        until = min(until or at, at)
+    if bounds := {operator: at for operator, at in (("$gte", since), ("$lte", until)) if at is not None}:
         query["created_at"] = bounds
     return query
 
