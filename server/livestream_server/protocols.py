@@ -330,13 +330,13 @@ class Bans(Protocol):
     """What other packages ask of the package `moderation`."""
 
     async def require_not_blocked(self, stream_id: str, user_id: str) -> None:
-        """Raise PermissionDenied if a ban shuts the user out of the stream."""
+        """Raise PermissionDenied if the user has an active BLOCK ban in the stream."""
 
     async def find_actions(self, stream_ids: Collection[str]) -> Mapping[str, Mapping[str, BanAction]]:
         """What banned users may not do in the streams, by stream and by their ids."""
 
-    async def blocked(self, stream_id: str) -> Mapping[str, datetime]:
-        """Users whom bans shut out of the stream, and since when."""
+    async def find_blocked(self, stream_id: str) -> Mapping[str, datetime]:
+        """Users with an active BLOCK ban in the stream, and since when."""
 
 
 class Access(Protocol):

@@ -105,14 +105,14 @@ class Bans:
             found.setdefault(str(each["stream"]), {})[str(each["user"])] = BanAction(each["action"])
         return found
 
-    async def blocked(self, stream_id: str) -> Mapping[str, datetime]:
-        """Users whom bans shut out of the stream, and since when."""
+    async def find_blocked(self, stream_id: str) -> Mapping[str, datetime]:
+        """Users with an active BLOCK ban in the stream, and since when."""
         query = {"stream": ObjectId(stream_id), "active": True, "action": BanAction.BLOCK.value}
         found = self._bans.find(query, {"user": 1, "created_at": 1})
         return {str(each["user"]): each["created_at"] async for each in found}
 
     async def require_not_blocked(self, stream_id: str, user_id: str) -> None:
-        """Raise Banned if a ban shuts the user out of the stream."""
+        """Raise Banned if the user has an active BLOCK ban in the stream."""
         ban = await self.find_active(stream_id, user_id)
         if ban is not None and ban.action is BanAction.BLOCK:
             raise Banned(stream_id)

@@ -1,4 +1,4 @@
-"""One watcher: what they have been told, and what comes next."""
+"""One watcher: what they have been sent, and what comes next."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from livestream_server.protocols import Change, Journal
 from livestream_server.vocabulary import BanAction
 
 LAG = 128
-"""How many changes a watcher may be behind. Half of what is kept, so that whoever is cut off can still resume."""
+"""How many changes a watcher may be behind. Half of what is kept, so that a watcher who is cut off can still resume."""
 
 NOTHING = -1
 """The revision of a watcher who has seen nothing. A stream begins with 0."""
@@ -25,7 +25,7 @@ class Levels:
 
     @property
     def blocked(self) -> Collection[str]:
-        """Users whom a ban shuts out."""
+        """Users with a ban that forbids watching."""
         return [user for user, action in self.bans.items() if action is BanAction.BLOCK]
 
 
@@ -45,42 +45,42 @@ LevelChange: TypeAlias = ViewerLevel | BanLevel
 
 
 class Watcher:
-    """How much of what happens to a stream one watcher has been told."""
+    """How far one watcher has been sent what happens to a stream."""
 
     def __init__(self, caller: str, resume_after: int | None, *, counts: bool) -> None:
-        """`counts` says whether they are told how many watch."""
+        """`counts` says whether they are sent how many users watch."""
         self._caller = caller
         self._counts = counts
-        self._told: dict[type, LevelChange] = {}
+        self._sent: dict[type, LevelChange] = {}
         self.seen = NOTHING if resume_after is None else resume_after
-        """The revision up to which they have been told."""
+        """The revision up to which they have been sent the changes."""
 
     def needs_snapshot(self, journal: Journal) -> bool:
         """Whether the change after those that they have seen is no longer kept, so that they begin with a snapshot."""
         return not journal.revision - len(journal.changes) <= self.seen <= journal.revision
 
     def skip_to(self, journal: Journal) -> None:
-        """Count all changes of the journal as told: a snapshot contains them."""
+        """Count all changes of the journal as sent: a snapshot contains them."""
         self.seen = journal.revision
 
     def take_changes(self, journal: Journal) -> Sequence[Change]:
-        """The changes after those that they have seen, which count as told from now on."""
+        """The changes after those that they have seen, which count as sent from now on."""
         behind = journal.revision - self.seen
         self.seen = journal.revision
         return journal.changes[-behind:] if behind > 0 else ()
 
     def take_levels(self, levels: Levels) -> Iterator[LevelChange]:
-        """The levels that differ from what they were told, each of which counts as told from now on."""
+        """The levels that differ from what was last sent, each of which counts as sent from now on."""
         if self._counts:
             yield from self._take(ViewerLevel(levels.viewers))
         yield from self._take(BanLevel(levels.bans.get(self._caller)))
 
     def _take(self, level: LevelChange) -> Iterator[LevelChange]:
-        if self._told.get(type(level)) != level:
-            self._told[type(level)] = level
+        if self._sent.get(type(level)) != level:
+            self._sent[type(level)] = level
             yield level
 
     def require_not_behind(self, journal: Journal) -> None:
-        """Raise TooSlow if too many changes have happened since they were last told some."""
+        """Raise TooSlow if they are more than LAG changes behind."""
         if journal.revision - self.seen > LAG:
             raise TooSlow(self.seen)

@@ -1,4 +1,4 @@
-"""WatchService: a watcher is told a snapshot, then changes and levels, until the stream is over."""
+"""WatchService: sends a watcher a snapshot, then changes and levels, until the stream is over."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
