@@ -14,7 +14,7 @@ from livestream_server.vocabulary import BanAction
 from livestream_server.watch import hub as hub_module
 from livestream_server.watch.hub import WatchHub
 from tests.promises.calls import until
-from tests.watch.test_model import Paper
+from tests.watch.test_model import FakeJournal
 
 
 class Nothing(NotFound):
@@ -28,7 +28,7 @@ class Fakes:
     """Journals, audience, bans and notifier in one."""
 
     def __init__(self) -> None:
-        self.papers: dict[str, Paper] = {"a": Paper(0), "b": Paper(0)}
+        self.journals: dict[str, FakeJournal] = {"a": FakeJournal(0), "b": FakeJournal(0)}
         self.viewers: dict[str, int] = {}
         self.banned: dict[str, dict[str, BanAction]] = {}
         self.reads: Counter[str] = Counter()
@@ -41,9 +41,9 @@ class Fakes:
         self.reading.set()
         self._changes: asyncio.Queue[str | Exception | None] = asyncio.Queue()
 
-    async def read(self, stream_id: str) -> Paper:
+    async def read(self, stream_id: str) -> FakeJournal:
         self.reads[stream_id] += 1
-        found = self.papers.get(stream_id)
+        found = self.journals.get(stream_id)
         await self.reading.wait()
         if self.broken:
             raise OSError
@@ -107,7 +107,7 @@ async def test_a_change_lets_the_stream_be_read_and_wakes_its_watchers(hub: Watc
     """The notifier says where to look; what has happened stands in the journal."""
     async with hub.watch("a") as a, hub.watch("b") as b:
         changed, untouched = a.read()[0], b.read()[0]
-        fakes.papers["a"] = Paper(1)
+        fakes.journals["a"] = FakeJournal(1)
         fakes.notify("a")
         async with asyncio.timeout(5):
             await changed.wait()
@@ -121,7 +121,7 @@ async def test_all_watchers_share_a_reading_that_began_after_they_asked(hub: Wat
     async with asyncio.TaskGroup() as group:
         watchers = [group.create_task(_revision_seen(hub)) for _ in range(500)]
         await until(lambda: fakes.reads["a"] == 1)
-        fakes.papers["a"] = Paper(1)
+        fakes.journals["a"] = FakeJournal(1)
         fakes.reading.set()
     first, *others = [each.result() for each in watchers]
     assert first in (0, 1)
@@ -138,7 +138,7 @@ async def test_a_notifier_that_broke_is_opened_again_and_nothing_was_missed(hub:
     """While the database's primary changes nobody notifies, and yet the stream goes on."""
     async with hub.watch("a") as a:
         await until(lambda: fakes.openings == 1)
-        fakes.papers["a"] = Paper(2)
+        fakes.journals["a"] = FakeJournal(2)
         fakes.break_notifier()
         await until(lambda: revision(a) == 2)
         assert fakes.openings == 2
@@ -157,7 +157,7 @@ async def test_a_reading_that_failed_is_tried_again(hub: WatchHub, fakes: Fakes)
     """The change was heard once; it must not be forgotten."""
     async with hub.watch("a") as a:
         await until(lambda: fakes.reads["a"] > 1)
-        fakes.papers["a"] = Paper(1)
+        fakes.journals["a"] = FakeJournal(1)
         fakes.broken = True
         fakes.notify("a")
         before = fakes.reads["a"]
@@ -172,16 +172,16 @@ async def test_a_change_that_was_not_notified_is_found_later(
 ) -> None:
     """Whatever swallows a change, the stream is looked at again."""
     async with hub.watch("a") as a:
-        fakes.papers["a"] = Paper(1)
+        fakes.journals["a"] = FakeJournal(1)
         monkeypatch.setattr(hub_module, "POLL_EVERY", 1)
         await until(lambda: revision(a) == 1)
 
 
 async def test_what_is_older_is_never_told(hub: WatchHub, fakes: Fakes) -> None:
     """A member of the database that lags behind may answer a later reading."""
-    fakes.papers["a"] = Paper(5)
+    fakes.journals["a"] = FakeJournal(5)
     async with hub.watch("a") as a:
-        fakes.papers["a"] = Paper(4)
+        fakes.journals["a"] = FakeJournal(4)
         before = fakes.reads["a"]
         fakes.notify("a")
         await until(lambda: fakes.reads["a"] > before)
@@ -226,7 +226,7 @@ async def test_the_banned_are_not_counted_from_the_first_count_on(hub: WatchHub,
 
 async def test_all_streams_are_counted_together_and_only_while_they_are_active(hub: WatchHub, fakes: Fakes) -> None:
     """A thousand watched streams are one question to the database."""
-    fakes.papers["c"] = Paper(0, active=False)
+    fakes.journals["c"] = FakeJournal(0, active=False)
     async with hub.watch("a"), hub.watch("b"), hub.watch("c"):
         fakes.counted.clear()
         await until(lambda: len(fakes.counted) > 2)
