@@ -145,14 +145,7 @@ async def open_service(
         registry.add("livestream.v1.AudienceService", viewers)
         notifications = NotificationServicer(inbox, settings.agora.notification_secret, clock)
         registry.add("livestream.v1.NotificationService", notifications)
-        moderation = ModerationServicer(
-            bans=bans,
-            streams=streams,
-            participants=participants,
-            users=users,
-            token_life=timedelta(seconds=settings.agora.token_life_seconds),
-            clock=clock,
-        )
+        moderation = ModerationServicer(bans=bans, streams=streams, users=users, clock=clock)
         registry.add("livestream.v1.ModerationService", moderation)
 
         registry.add("livestream.v1.ReminderService", ReminderServicer(reminders, streams, users, clock))

@@ -20,6 +20,9 @@ Clock: TypeAlias = Callable[[], datetime]
 Summaries: TypeAlias = Mapping[str, UserSummary]
 """Users' summaries by their ids."""
 
+Change: TypeAlias = WatchStreamResponse
+"""A change of a stream as its watchers are told it: built once, whoever and how many they are."""
+
 
 class Caller(Protocol):
     """Whoever a verified token speaks for."""
@@ -149,7 +152,7 @@ class Journal(Protocol):
         """How many changes there were."""
 
     @property
-    def changes(self) -> Sequence[WatchStreamResponse]:
+    def changes(self) -> Sequence[Change]:
         """The last of them, without a gap up to `revision`."""
 
     @property
@@ -324,13 +327,13 @@ class Bans(Protocol):
     """What other packages ask of the package `moderation`."""
 
     async def require_not_blocked(self, stream_id: str, user_id: str) -> None:
-        """Raise PermissionDenied if a ban shuts the user out of the stream."""
+        """Raise PermissionDenied if the user has an active BLOCK ban in the stream."""
 
     async def find_actions(self, stream_ids: Collection[str]) -> Mapping[str, Mapping[str, BanAction]]:
         """What banned users may not do in the streams, by stream and by their ids."""
 
-    async def blocked(self, stream_id: str) -> Mapping[str, datetime]:
-        """Users whom bans shut out of the stream, and since when."""
+    async def find_blocked(self, stream_id: str) -> Mapping[str, datetime]:
+        """Users with an active BLOCK ban in the stream, and since when."""
 
 
 class Access(Protocol):

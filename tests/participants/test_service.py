@@ -105,7 +105,7 @@ async def test_the_banned_are_no_viewers_from_the_ban_on(env: ServiceEnvironment
     assert await present(env, stream.id) == users
 
     env.clock.now = at + timedelta(minutes=10)
-    await ban(env, creator, stream.id, users[1])
+    await ban(env, creator, stream.id, users[0])
     env.clock.now = at + timedelta(minutes=30)
     told = await statistics(env, stream.id)
     assert (told.total_viewers, told.peak_concurrent_viewers) == (3, 3)

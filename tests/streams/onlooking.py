@@ -134,7 +134,8 @@ def look_at_bans(system: System, models: Models, who: str) -> None:
         lambda: {ban for each in own for ban in each.bans.values()},
     )
     kinds = moderation.BanActionType.Name
-    assert {(each.id, kinds(each.action_type).removeprefix("BAN_ACTION_TYPE_")) for each in answer.list} == standing
+    found = {(each.id, kinds(each.action_type).removeprefix("BAN_ACTION_TYPE_")) for each in answer.page.list}
+    assert found == standing
 
 
 def look_at_list(system: System, models: Models, who: str, name: str) -> None:

@@ -72,7 +72,7 @@ class AudienceServicer:
 
     async def _blocked(self, stream: StreamFacts) -> Mapping[str, datetime]:
         """Who is no viewer any more, whatever is known of their presence, and since when."""
-        return await self._bans.blocked(stream.id) if stream.has_bans else {}
+        return await self._bans.find_blocked(stream.id) if stream.has_bans else {}
 
 
 def _parse_search(request: rpc.ListViewersRequest) -> str:
