@@ -14,7 +14,6 @@ from livestream.v1.feed_service_pb2_grpc import FeedServiceStub
 from livestream.v1.user_pb2 import UserSummary
 from livestream.v1.user_service_pb2 import UserProfile
 from livestream_server.feeds.rankings import Rankings
-from livestream_server.feeds.store import Feeds
 from livestream_server.mongo import client as mongo
 from livestream_server.reminders.model import new_reminder
 from livestream_server.reminders.store import Reminders
@@ -24,6 +23,7 @@ from livestream_server.streams.store import to_document
 from livestream_server.users.store import Users
 from livestream_server.vocabulary import Role, Status, StreamType
 from tests.support.environment import IDS, ServiceEnvironment
+from tests.support.rankings import rankings_of
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -101,7 +101,7 @@ class Stage:
 
     def rankings(self, now: datetime) -> Rankings:
         """Rankings of another process, at `now`."""
-        return Rankings(self.database, Feeds(self.database), lambda: now, every=timedelta(seconds=10))
+        return rankings_of(self.database, now, timedelta(seconds=10))
 
     async def remind(self, user: str, stream_id: str) -> None:
         """Let `user` be reminded of the stream's start."""
