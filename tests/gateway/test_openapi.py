@@ -167,7 +167,7 @@ def test_every_field_that_a_caller_decides_is_somewhere_in_the_request(route: Ro
     elsewhere = {
         *route.fixed,
         *route.headers,
-        *(each.name for each in fields if each.GetOptions().Extensions[grpc_only]),
+        *({each.name for each in fields if each.GetOptions().Extensions[grpc_only]} - {*route.variables}),
     }
     asked = {field.json_name for field in fields if field.name not in elsewhere}
     asked.update(route.headers.values())

@@ -128,10 +128,9 @@ def broadcasted(user: str) -> Listing:
     return Listing("broadcasted", _match_broadcaster(user, Status.ENDED), ("ended_at", "_id"))
 
 
-def among(stream_ids: Iterable[str], status: Status) -> Listing:
-    """Those of the streams that are in this state."""
-    ids = [ObjectId(each) for each in stream_ids]
-    return Listing("among", {"_id": {"$in": ids}, "status": status.value, "deleted_at": None}, ("_id",))
+def among(stream_ids: Iterable[str]) -> Listing:
+    """These streams, in whatever state, deleted ones too: by `_id` alone, so that no index of states is taken."""
+    return Listing("among", {"_id": {"$in": [ObjectId(each) for each in stream_ids]}}, ("_id",))
 
 
 def _match_creator(user: str, status: Status) -> Filter:

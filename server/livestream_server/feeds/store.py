@@ -63,9 +63,13 @@ class Feeds:
         """Those of the streams that are in this state, in the order of their ids in `stream_ids`."""
         if not stream_ids:
             return Slice(())
-        listing = among(stream_ids, status)
-        found = await self._streams.read_list(listing.filter, listing.sort, len(stream_ids))
-        return Slice(sorted(found, key=lambda each: stream_ids.index(str(each["_id"]))))
+        listing = among(stream_ids)
+        found = {
+            str(each["_id"]): each
+            for each in await self._streams.read_list(listing.filter, listing.sort, len(stream_ids))
+            if each["status"] == status and each["deleted_at"] is None
+        }
+        return Slice([found[each] for each in stream_ids if each in found])
 
     async def find_active(self, stream_ids: Sequence[str]) -> list[str]:
         """Those of the streams that are active, in the same order."""

@@ -471,6 +471,12 @@ class StreamLists:
         """Those of the streams that are in this state, and not deleted."""
         if not stream_ids:
             return frozenset()
-        wanted = {"_id": {"$in": [ObjectId(each) for each in stream_ids]}, "status": status.value, "deleted_at": None}
-        found = self._streams.find(wanted, {"_id": 1}, batch_size=len(stream_ids) + 1)
-        return frozenset([str(each["_id"]) async for each in found])
+        # By `_id` alone, so that no index of states is taken instead.
+        found = self._streams.find(
+            {"_id": {"$in": [ObjectId(each) for each in stream_ids]}},
+            {"status": 1, "deleted_at": 1},
+            batch_size=len(stream_ids) + 1,
+        )
+        return frozenset(
+            [str(each["_id"]) async for each in found if each["status"] == status and each["deleted_at"] is None]
+        )
