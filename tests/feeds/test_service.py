@@ -256,14 +256,33 @@ async def test_rankings_can_be_walked(stage: Stage, feeds: Any) -> None:
     assert [each.field for each in refused.violations] == ["page_token"]
 
 
+EVERY_LIST = [
+    each.name for each in rpc.DESCRIPTOR.services_by_name["FeedService"].methods if each.name.startswith("List")
+]
+
+
+@pytest.mark.parametrize("name", EVERY_LIST)
+async def test_every_list_is_asked_for_by_size_and_token(stage: Stage, feeds: Any, name: str) -> None:
+    """AIP-158, the same for each list: a client's helper that walks one of them walks all."""
+
+    async def ask(**fields: Any) -> Any:
+        selection = {"selection": rpc.SELECTION_LIVE} if name == "ListStreamsForYou" else {}
+        return await call(getattr(feeds, name), getattr(rpc, f"{name}Request")(**selection, **fields))
+
+    for size in (0, 1, 100, 2**31 - 1):
+        await ask(page_size=size)
+    for field, wrong in (("page_size", -1), ("page_token", "nonsense")):
+        refused = await failure(ask(**{field: wrong}))
+        assert (refused.code, refused.violations[0].field) == (grpc.StatusCode.INVALID_ARGUMENT, field)
+
+
 async def test_every_list_answers_with_its_results_first() -> None:
-    """AIP-158 and AIP-132: results are field 1, a list is asked for by size and token, and continues by a token."""
-    for method in rpc.DESCRIPTOR.services_by_name["FeedService"].methods:
-        if method.name.startswith("List"):
-            results = method.output_type.fields_by_number[1]
-            assert results.is_repeated or results.message_type is rpc.StreamPage.DESCRIPTOR
-            assert method.output_type.fields_by_name["next_page_token"].number == 2
-            assert {"page_size", "page_token"} <= set(method.input_type.fields_by_name)
+    """AIP-158 and AIP-132: results are field 1, and a token follows."""
+    for name in EVERY_LIST:
+        method = rpc.DESCRIPTOR.services_by_name["FeedService"].methods_by_name[name]
+        results = method.output_type.fields_by_number[1]
+        assert results.is_repeated or results.message_type is rpc.StreamPage.DESCRIPTOR
+        assert method.output_type.fields_by_name["next_page_token"].number == 2
 
 
 async def test_upcoming_streams_are_live_or_prepared_or_planned_in_the_window(stage: Stage, feeds: Any) -> None:
