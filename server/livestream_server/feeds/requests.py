@@ -59,8 +59,7 @@ def parse_paged(request: PagedRequest, listing: Listing, *, lenient: bool = Fals
 
     `lenient` mends a page or a limit that is out of range instead.
     """
-    keys = len(listing.order) - 1
-    return parse_page_request(request, listing.name, usual_limit=USUAL_PAGE, keys=keys, lenient=lenient)
+    return parse_page_request(request, listing.name, usual_limit=USUAL_PAGE, keys=_any_keys(listing), lenient=lenient)
 
 
 def parse_limited(request: LimitedRequest, listing: Listing, usual_limit: int, *, cut: bool = False) -> PageRequest:
@@ -74,17 +73,22 @@ def parse_limited(request: LimitedRequest, listing: Listing, usual_limit: int, *
             raise InvalidArgument(Violation("limit", "must be 1 or more"))
         limit = min(limit, MAX_LIMIT)
     page = parse_page(None, limit, usual_limit=usual_limit)
-    return PageRequest(page, parse_page_token(request.page_token, listing.name, len(listing.order) - 1))
+    return PageRequest(page, parse_page_token(request.page_token, listing.name, _any_keys(listing)))
+
+
+def _any_keys(listing: Listing) -> Sequence[type]:
+    """What the list is sorted by before the id; a value of another type only begins elsewhere."""
+    return [object] * (len(listing.order) - 1)
 
 
 def parse_watched(request: rpc.ListMyWatchedStreamsRequest) -> PageRequest:
     """The part that is asked for of what the caller watched; raises InvalidArgument."""
-    return parse_page_request(request, WATCHED, usual_limit=USUAL_PAGE)
+    return parse_page_request(request, WATCHED, usual_limit=USUAL_PAGE, keys=[datetime])
 
 
 def parse_ranked(request: RankedRequest, ranking: str, ids: Sequence[str]) -> tuple[Sequence[str], str]:
     """The part of a ranking that is asked for, and the token of what follows; raises InvalidArgument."""
-    after = parse_page_token(request.page_token, ranking)
+    after = parse_page_token(request.page_token, ranking, [int])
     rank = after.keys[0] if after else 0
     first = max(0, rank) if isinstance(rank, int) else 0
     end = first + parse_page_size(request.page_size, MAX_LIMIT)
