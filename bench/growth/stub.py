@@ -100,6 +100,9 @@ class Crowd(Memory):
                 if number_of(command["filter"]["stream"]) >= CROWDED:
                     return _cursor([], 0, "participants")
                 return self._batch(next(self._cursor_ids), range(self._participants), first=True)
+            case "streams", names if names in ({"deleted_at"}, {"status", "deleted_at"}):
+                newest = range(self._streams - 1, max(-1, self._streams - 1 - command["limit"]), -1)
+                return _cursor([population.stream_document(number) for number in newest], 0, "streams")
             case "bans", names if names == {"stream", "user", "active"}:
                 found = self._bans.get((command["filter"]["stream"], command["filter"]["user"]))
                 return _cursor([found] if found else [], 0, "bans")
@@ -132,10 +135,7 @@ class Crowd(Memory):
         collection, wanted = command["aggregate"], frozenset(stages[0]["$match"])
         limit = next((each["$limit"] for each in stages if "$limit" in each), 0)
         if collection == "streams" and wanted in ({"deleted_at"}, {"status", "deleted_at"}):
-            if "$count" in stages[-1]:
-                return _cursor([{"total": self._streams}], 0, collection)
-            newest = range(self._streams - 1, max(-1, self._streams - 1 - limit), -1)
-            return _cursor([population.stream_document(number) for number in newest], 0, collection)
+            return _cursor([{"n": self._streams}], 0, collection)
         if collection == "participants" and wanted == {"stream", "until"}:
             return _cursor(self._present(stages, limit), 0, collection)
         if collection == "participants" and wanted in ({"until"}, {"joined_at"}):

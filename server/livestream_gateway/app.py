@@ -142,7 +142,7 @@ def _build_metadata(headers: RequestHeaders, route: Route) -> list[tuple[str, st
         if not _METADATA_VALUE.fullmatch(token):
             raise unauthenticated("a valid bearer token is required")
         metadata.append(("authorization", token.decode("ascii")))
-    elif route.rpc.needs_token:
+    elif route.needs_token:
         # The service would say the same, but only after the body was read.
         raise unauthenticated("a valid bearer token is required")
     traceparent = headers.get(b"traceparent")

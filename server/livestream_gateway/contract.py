@@ -42,11 +42,6 @@ class Rpc:
     timeout: float | None
     """Seconds, from `service_config.json`."""
 
-    @property
-    def needs_token(self) -> bool:
-        """Whether an anonymous caller has no chance."""
-        return self.access.level not in (Access.LEVEL_OPTIONAL, Access.LEVEL_PUBLIC)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
@@ -76,6 +71,13 @@ class Route:
         """The request's fields that neither query nor body may fill: the path or a header does, or only gRPC can."""
         hidden = {each.name for each in self.rpc.method.input_type.fields if each.GetOptions().Extensions[grpc_only]}
         return {*self.fixed, *self.variables, *hidden, *(self.headers.keys() - {IDEMPOTENCY_FIELD})}
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether an anonymous caller has no chance."""
+        access_ = self.rpc.access
+        open_to_all = access_.level in (Access.LEVEL_OPTIONAL, Access.LEVEL_PUBLIC)
+        return not open_to_all or self.path in access_.required_paths
 
     @property
     def takes_raw_body(self) -> bool:

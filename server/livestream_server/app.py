@@ -35,7 +35,7 @@ from livestream_server.streams.admission import Admission
 from livestream_server.streams.expiry import Limits
 from livestream_server.streams.presenter import StoredStreamPresenter
 from livestream_server.streams.service import LiveStreamServicer
-from livestream_server.streams.store import Streams
+from livestream_server.streams.store import StreamLists, Streams
 from livestream_server.streams.sweeper import Sweeper
 from livestream_server.streams.watching import Journals
 from livestream_server.tokens.agora import create_token_issuer
@@ -106,12 +106,13 @@ async def open_service(
         audience, inbox = Audience(database, limits.host_silent), Inbox(database)
         bans = Bans(database)
         reminders = Reminders(database)
-        feeds = Feeds(database)
-        rankings = Rankings(database, feeds, clock, every=timedelta(seconds=settings.sweep_seconds))
+        stream_lists = StreamLists(database)
+        feeds = Feeds(stream_lists, participants)
+        rankings = Rankings(database, feeds, participants, clock, every=timedelta(seconds=settings.sweep_seconds))
         await auth.start()
         await thumbnails.start()
         with failures.translate_start_failures():
-            for each in (streams, participants, audience, stored_users, inbox, bans, reminders, feeds, rankings):
+            for each in (streams, stream_lists, participants, audience, stored_users, inbox, bans, reminders):
                 await each.prepare()
 
         registry = Registry(

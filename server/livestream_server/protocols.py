@@ -137,6 +137,24 @@ class Streams(Protocol):
         """Record when the host was in the channel, and since when they are out of it."""
 
 
+class StreamLists(Protocol):
+    """Lists of streams as they are stored; of the package `streams`, for `feeds`.
+
+    Filters and sorts name fields of the documents, as the database takes them.
+    """
+
+    async def read_list(
+        self, filter_: Mapping[str, Any], sort: Mapping[str, int], limit: int, *, skip: int = 0
+    ) -> Sequence[dict[str, Any]]:
+        """At most `limit` streams that match, sorted, after the first `skip` of them, in one command."""
+
+    async def count_list(self, filter_: Mapping[str, Any]) -> int:
+        """How many streams match."""
+
+    async def find_in_status(self, stream_ids: Collection[str], status: Status) -> Collection[str]:
+        """Those of the streams that are in this state, and not deleted."""
+
+
 class Admission(Protocol):
     """Who may see what goes on in a stream; of the package `streams`."""
 

@@ -12,7 +12,6 @@ from pydantic import SecretStr
 
 from livestream.v1.feed_service_pb2_grpc import FeedServiceStub
 from livestream_server.feeds.rankings import Rankings
-from livestream_server.feeds.store import Feeds
 from livestream_server.mongo import client as mongo
 from livestream_server.reminders.model import new_reminder
 from livestream_server.reminders.store import Reminders
@@ -23,6 +22,7 @@ from livestream_server.users.model import Profile, User
 from livestream_server.users.store import Users
 from livestream_server.vocabulary import Role, Status, StreamType
 from tests.support.environment import IDS, ServiceEnvironment
+from tests.support.rankings import rankings_of
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -99,7 +99,7 @@ class Stage:
 
     def rankings(self, now: datetime) -> Rankings:
         """Rankings of another process, at `now`."""
-        return Rankings(self.database, Feeds(self.database), lambda: now, every=timedelta(seconds=10))
+        return rankings_of(self.database, now, timedelta(seconds=10))
 
     async def remind(self, user: str, stream_id: str) -> None:
         """Let `user` be reminded of the stream's start."""

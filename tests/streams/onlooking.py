@@ -27,12 +27,12 @@ NAMES = {IDS[each]: each for each in USERS}
 SCOPES = ("", "users:write", "access:write", "streams:moderate", "reminders:claim")
 FEEDS = (
     "ListStreamsLiveNow",
-    "GetMyActiveStream",
-    "ListMyPastStreams",
+    "GetActiveStream",
+    "ListPastStreams",
     "ListMyBroadcastedStreams",
     "ListMyWatchedStreams",
     "ListGuestStreams",
-    "ListMyUpcomingStreams",
+    "ListUpcomingStreams",
 )
 
 Models = Mapping[str, Model]
@@ -148,13 +148,13 @@ def look_at_list(system: System, models: Models, who: str, name: str) -> None:
         request,
         lambda: {key for key, each in models.items() if each.is_in(name, who, system.now)},
     )
-    if name == "ListMyUpcomingStreams":
+    if name == "ListUpcomingStreams":
         bells = {each.live_stream.id: each.is_reminder_active for each in answer.streams}
         assert bells == {key: models[key].will_remind(who) for key in there}
-    elif name == "GetMyActiveStream":
+    elif name == "GetActiveStream":
         assert {answer.live_stream.id} - {""} == there
     else:
-        listed = answer.streams if name == "ListMyPastStreams" else answer.page.list
+        listed = answer.streams if name == "ListPastStreams" else answer.page.list
         assert sorted(each.id for each in listed) == sorted(there)
 
 

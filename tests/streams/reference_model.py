@@ -239,12 +239,12 @@ class Model:
             not self.deleted
             and {
                 "ListStreamsLiveNow": self.status == "active",
-                "GetMyActiveStream": self.status == "active" and who == self.creator,
-                "ListMyPastStreams": self.status == "ended" and who == self.creator,
+                "GetActiveStream": self.status == "active" and who == self.creator,
+                "ListPastStreams": self.status == "ended" and who == self.creator,
                 "ListMyBroadcastedStreams": self.status == "ended" and broadcasts,
                 "ListMyWatchedStreams": self.status == "ended" and who in self.visits,
                 "ListGuestStreams": who == self.guest,
-                "ListMyUpcomingStreams": broadcasts
+                "ListUpcomingStreams": broadcasts
                 and (self.status in ("active", "preparing") or (self.status == "scheduled" and planned_near)),
             }[feed]
         )

@@ -28,6 +28,9 @@ ONE_UID = "uid_used_once_per_stream"
 INDEXES = [
     IndexModel([("stream", ASCENDING), ("uid", ASCENDING)], name=ONE_UID, unique=True),
     IndexModel([("stream", ASCENDING), ("until", ASCENDING)], name="present_in_stream"),
+    IndexModel([("until", ASCENDING), ("stream", ASCENDING)], name="present_until"),
+    IndexModel([("joined_at", ASCENDING), ("creator", ASCENDING), ("_id.user", ASCENDING)], name="joined_lately"),
+    IndexModel([("_id.user", ASCENDING), ("joined_at", DESCENDING), ("stream", DESCENDING)], name="of_viewer"),
 ]
 MAX_VISITS = 100  # of one user to one stream; the oldest are forgotten
 

@@ -1,12 +1,12 @@
 """Streams as documents of the collection `streams`. Every transition is one conditional update."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from bson import Decimal128, ObjectId
-from pymongo import ASCENDING, IndexModel, ReturnDocument
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
 from livestream_server.bounded_cache import BoundedCache
@@ -401,3 +401,82 @@ def from_document(document: Mapping[str, Any]) -> Stream:
         has_bans=document.get("has_bans", False),
         rtm_channel=document.get("rtm_channel"),
     )
+
+
+# Lists: what the package `feeds` reads.
+
+LIST_INDEXES = [
+    IndexModel([("deleted_at", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="newest"),
+    IndexModel(
+        [("status", ASCENDING), ("deleted_at", ASCENDING), ("started_at", DESCENDING), ("_id", DESCENDING)],
+        name="live",
+    ),
+    IndexModel(
+        [
+            ("status", ASCENDING),
+            ("deleted_at", ASCENDING),
+            ("interest", ASCENDING),
+            ("started_at", DESCENDING),
+            ("_id", DESCENDING),
+        ],
+        name="live_of_interest",
+    ),
+    IndexModel(
+        [
+            ("status", ASCENDING),
+            ("deleted_at", ASCENDING),
+            ("interest", ASCENDING),
+            ("planned_start", ASCENDING),
+            ("_id", ASCENDING),
+        ],
+        name="planned_of_interest",
+    ),
+    IndexModel(
+        [
+            ("broadcasters.user", ASCENDING),
+            ("deleted_at", ASCENDING),
+            ("status", ASCENDING),
+            ("ended_at", DESCENDING),
+            ("_id", DESCENDING),
+        ],
+        name="of_broadcaster",
+    ),
+]
+NOT_LISTED: Mapping[str, int] = {"changes": 0, "rtm_channel": 0}
+"""What no list shows of a stream: its journal, which makes most of it, and the secret of those who were let in."""
+
+
+class StreamLists:
+    """Reads lists of streams, as documents. Deleted streams are in none whose filter says so."""
+
+    def __init__(self, database: Database) -> None:
+        self._streams = database["streams"]
+
+    async def prepare(self) -> None:
+        """Create the indexes that the lists rest on; nothing happens if they are there."""
+        await self._streams.create_indexes(LIST_INDEXES)
+
+    async def read_list(
+        self, filter_: Mapping[str, Any], sort: Mapping[str, int], limit: int, *, skip: int = 0
+    ) -> Sequence[Document]:
+        """At most `limit` streams that match, sorted, after the first `skip` of them, in one command."""
+        found = self._streams.find(filter_, NOT_LISTED, sort=list(sort.items()), skip=skip, limit=limit)
+        return await found.batch_size(limit).to_list()
+
+    async def count_list(self, filter_: Mapping[str, Any]) -> int:
+        """How many streams match."""
+        return await self._streams.count_documents(filter_)
+
+    async def find_in_status(self, stream_ids: Collection[str], status: Status) -> frozenset[str]:
+        """Those of the streams that are in this state, and not deleted."""
+        if not stream_ids:
+            return frozenset()
+        # By `_id` alone, so that no index of states is taken instead.
+        found = self._streams.find(
+            {"_id": {"$in": [ObjectId(each) for each in stream_ids]}},
+            {"status": 1, "deleted_at": 1},
+            batch_size=len(stream_ids) + 1,
+        )
+        return frozenset(
+            [str(each["_id"]) async for each in found if each["status"] == status and each["deleted_at"] is None]
+        )

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
@@ -63,7 +64,7 @@ class PageRequest:
 
 
 def parse_page_request(
-    request: Any, listing: str, *, usual_limit: int, keys: int = 1, lenient: bool = False
+    request: Any, listing: str, *, usual_limit: int, keys: Sequence[type] = (object,), lenient: bool = False
 ) -> PageRequest:
     """The part of a list that a request asks for with `page` and `limit`, or with `page_size` and `page_token`.
 
@@ -119,10 +120,11 @@ def encode_page_token(listing: str, position: Position) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def parse_page_token(text: str, listing: str, keys: int = 1) -> Position | None:
-    """Where the list of that name, sorted by `keys` fields and an id, continues; None for an empty text: it begins.
+def parse_page_token(text: str, listing: str, keys: Sequence[type] = (object,)) -> Position | None:
+    """Where the list of that name continues; None for an empty text: it begins.
 
-    Raises InvalidArgument for whatever `encode_page_token` has not written for this list.
+    `keys` are the types of what the list is sorted by before its id; `object` stands for any. Raises InvalidArgument
+    for whatever `encode_page_token` has not written for this list.
     """
     if not text:
         return None
@@ -131,9 +133,13 @@ def parse_page_token(text: str, listing: str, keys: int = 1) -> Position | None:
         position = Position(tuple(map(_decode_key, found[2].split("|"))), found[3]) if found else None
     except (ValueError, OverflowError, binascii.Error):
         position = None
-    if position is None or len(position.keys) != keys or encode_page_token(listing, position) != text:
-        raise InvalidArgument(Violation("page_token", "must be the next_page_token that this list answered with"))
-    return position
+    if position and _fits(position, keys) and encode_page_token(listing, position) == text:
+        return position
+    raise InvalidArgument(Violation("page_token", "must be the next_page_token that this list answered with"))
+
+
+def _fits(position: Position, keys: Sequence[type]) -> bool:
+    return len(position.keys) == len(keys) and all(map(isinstance, position.keys, keys))
 
 
 def _encode_key(key: Key) -> str:
