@@ -16,7 +16,8 @@ from uuid import uuid4
 
 import grpc
 
-from livestream_client.contract import channel_config, connections_per_address, timeouts
+from livestream.service_config import timeouts
+from livestream_client.contract import channel_config, connections_per_address
 from livestream_client.errors import to_error
 
 Request = TypeVar("Request")

@@ -5,12 +5,10 @@ proto files and in `service_config.json`. A new RPC needs no line here.
 """
 
 import importlib
-import json
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import resources
 
 from google.api import annotations_pb2
 from google.api.http_pb2 import HttpRule
@@ -19,6 +17,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 import livestream.v1
+from livestream.service_config import timeouts
 from livestream.v1.access_pb2 import Access, access, grpc_only, header
 
 IDEMPOTENCY_FIELD = "request_id"
@@ -39,7 +38,7 @@ class Rpc:
     request: type[Message]
     response: type[Message]
     access: Access
-    timeout: float | None
+    timeout: float
     """Seconds, from `service_config.json`."""
 
     @property
@@ -97,14 +96,13 @@ class Route:
 def every_route() -> Iterator[Route]:
     """All public ways into the contract, in the order of its files."""
     for service in every_service():
-        timeouts = _timeouts(service.full_name)
         for method in service.methods:
             rule = method.GetOptions().Extensions[annotations_pb2.http]
             # HTTP/1.1 has no form for a stream of requests.
             if rule.WhichOneof("pattern") and not method.client_streaming:
-                rpc = _rpc(method, timeouts.get(method.name, timeouts.get("")))
+                rpc = _build_rpc(method)
                 for binding in (rule, *rule.additional_bindings):
-                    yield _route(rpc, binding)
+                    yield _build_route(rpc, binding)
 
 
 def every_service() -> Iterator[ServiceDescriptor]:
@@ -115,18 +113,19 @@ def every_service() -> Iterator[ServiceDescriptor]:
             yield from file.services_by_name.values()
 
 
-def _rpc(method: MethodDescriptor, timeout: float | None) -> Rpc:
+def _build_rpc(method: MethodDescriptor) -> Rpc:
+    name = f"/{method.containing_service.full_name}/{method.name}"
     return Rpc(
-        name=f"/{method.containing_service.full_name}/{method.name}",
+        name=name,
         method=method,
         request=GetMessageClass(method.input_type),
         response=GetMessageClass(method.output_type),
         access=method.GetOptions().Extensions[access],
-        timeout=timeout,
+        timeout=timeouts()[name],
     )
 
 
-def _route(rpc: Rpc, rule: HttpRule) -> Route:
+def _build_route(rpc: Rpc, rule: HttpRule) -> Route:
     verb = rule.WhichOneof("pattern")
     path: str = getattr(rule, verb)
     enums = {each.name: each.enum_type for each in rpc.method.input_type.fields if each.enum_type}
@@ -141,23 +140,12 @@ def _route(rpc: Rpc, rule: HttpRule) -> Route:
             for fixed in rpc.access.fixed
             if fixed.path == path
         },
-        headers=_headers(rpc.method),
+        headers=_find_headers(rpc.method),
     )
 
 
-def _headers(method: MethodDescriptor) -> Mapping[str, str]:
+def _find_headers(method: MethodDescriptor) -> Mapping[str, str]:
     declared = {field.name: field.GetOptions().Extensions[header] for field in method.input_type.fields}
     if IDEMPOTENCY_FIELD in declared:
         declared[IDEMPOTENCY_FIELD] = "Idempotency-Key"
     return {field: name for field, name in declared.items() if name}
-
-
-def _timeouts(service: str) -> Mapping[str, float]:
-    """Seconds by method name; under the empty name, what holds for the service's other methods."""
-    config = json.loads((resources.files("livestream.v1") / "service_config.json").read_bytes())
-    return {
-        name.get("method", ""): float(entry["timeout"].removesuffix("s"))
-        for entry in config["methodConfig"]
-        for name in entry["name"]
-        if name.get("service") == service and "timeout" in entry
-    }

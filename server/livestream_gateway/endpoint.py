@@ -9,6 +9,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from starlette.types import Receive
 
+from livestream.strict_json import NotJson, loads
 from livestream_gateway.contract import Route
 from livestream_gateway.envelope import Refusal, invalid
 from livestream_gateway.events import EventStream
@@ -16,7 +17,6 @@ from livestream_gateway.exchange import RequestHeaders, read_body
 from livestream_gateway.transcoding.form import NotAForm, read_form
 from livestream_gateway.transcoding.read import Reader, Wrong
 from livestream_gateway.transcoding.render import data_renderer
-from livestream_gateway.transcoding.strict_json import NotJson, loads
 from livestream_gateway.uploads import LARGE_BODY_BYTES, Upload
 
 JSON, FORM = b"application/json", b"multipart/form-data"

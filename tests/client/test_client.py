@@ -14,6 +14,7 @@ from grpc import StatusCode
 from grpc.aio import ServicerContext
 from grpc_health.v1 import health
 
+from livestream.service_config import timeouts
 from livestream.v1.access_service_pb2 import GrantAccessResponse
 from livestream.v1.live_stream_pb2 import LiveStream
 from livestream.v1.live_stream_service_pb2 import (
@@ -27,7 +28,7 @@ from livestream.v1.live_stream_service_pb2 import (
 from livestream.v1.live_stream_service_pb2_grpc import LiveStreamServiceStub
 from livestream.v1.user_service_pb2 import PutUserRequest, PutUserResponse
 from livestream_client import LiveStreamClient, LiveStreamType, Role, Token, Unavailable, UserSummary
-from livestream_client.contract import channel_config, timeouts
+from livestream_client.contract import channel_config
 from tests.client.fake_service import FakeService, answering, failing
 
 STREAM = "64d15f9e2e6c8f4d5a123456"

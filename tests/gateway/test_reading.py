@@ -7,13 +7,13 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from livestream.strict_json import Fraction, NotJson, loads
 from livestream.v1.live_stream_pb2 import LiveStream
 from livestream.v1.live_stream_service_pb2 import CreateStreamRequest, JoinStreamRequest
 from livestream.v1.user_pb2 import Media
 from livestream_gateway.transcoding.names import public_path
 from livestream_gateway.transcoding.read import Reader
 from livestream_gateway.transcoding.render import data_renderer
-from livestream_gateway.transcoding.strict_json import Fraction, NotJson, loads
 from tests.gateway.messages import messages, public_requests
 
 WHOLE = "must be a whole number"

@@ -19,7 +19,7 @@ from livestream.v1.live_stream_service_pb2_grpc import (
     LiveStreamServiceStub,
 )
 from livestream_client.channel import channel_options, open_channel
-from livestream_server.auth.caller import Caller
+from livestream_server.auth.jwt import Caller
 from livestream_server.errors import UnusableSetting
 from livestream_server.transport.call import Call
 from livestream_server.transport.engine import STREAMS_PER_CONNECTION, bare_server

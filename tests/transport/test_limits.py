@@ -13,6 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import REGISTRY
 
+from livestream.addresses import parse_network
 from livestream.v1.feed_service_pb2 import ListFeaturedStreamsRequest, ListFeaturedStreamsResponse
 from livestream.v1.feed_service_pb2_grpc import (
     FeedServiceServicer,
@@ -38,11 +39,10 @@ from livestream.v1.watch_service_pb2_grpc import (
     WatchServiceServicer,
     WatchServiceStub,
 )
-from livestream_server.auth.caller import Caller
+from livestream_server.auth.jwt import Caller
 from livestream_server.errors import RateLimited, ServiceError, Unauthenticated
 from livestream_server.transport import limits as module
 from livestream_server.transport.call import Call, begin_call
-from livestream_server.transport.forwarded import parse_network
 from livestream_server.transport.limits import CallerLimits, Limits, StreamsWithoutToken, network_of
 from livestream_server.transport.pipeline import Guards, Registry
 from livestream_server.transport.rates import Rate

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
+from livestream.strict_json import Fraction, NotJson, loads
 from livestream.v1.access_pb2 import lenient
 from livestream_gateway.transcoding.names import public_values
-from livestream_gateway.transcoding.strict_json import Fraction, NotJson, loads
 
 
 class Violation(NamedTuple):

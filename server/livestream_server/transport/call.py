@@ -7,8 +7,8 @@ from functools import lru_cache
 from random import getrandbits
 from urllib.parse import unquote
 
+from livestream.addresses import Network, find_client, parse_address
 from livestream_server.protocols import Caller
-from livestream_server.transport.forwarded import Network, client_address, parse_address
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
@@ -62,7 +62,7 @@ def begin_call(method: str, metadata: Metadata, peer: str, *, trusted_proxies: S
             only_admission = value == ADMISSION[1]
     address = parse_peer_address(peer)
     if trusted_proxies and forwarded:
-        address = client_address(address, forwarded, trusted_proxies)
+        address = find_client(address, forwarded, trusted_proxies)
     return Call(method, choose_request_id(request_id), address, authorization, only_admission)
 
 

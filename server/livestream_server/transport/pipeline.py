@@ -16,6 +16,7 @@ from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from livestream.addresses import Network
 from livestream.v1.access_pb2 import Access
 from livestream_server.errors import (
     CallerLimited,
@@ -30,7 +31,6 @@ from livestream_server.errors import (
 from livestream_server.protocols import Caller
 from livestream_server.transport.call import Call, Metadata, begin_call
 from livestream_server.transport.deadlines import Deadlines
-from livestream_server.transport.forwarded import Network
 from livestream_server.transport.limits import NO_LIMITS, CallerLimits, Group, Limits
 from livestream_server.transport.methods import Method, find_method
 from livestream_server.transport.observing import Observer
