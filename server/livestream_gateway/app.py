@@ -15,11 +15,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from livestream_gateway.contract import Route, Rpc, every_route
 from livestream_gateway.endpoint import Endpoint
-from livestream_gateway.envelope import Answer, Refusal, success, to_refusal, unauthenticated
+from livestream_gateway.envelope import Answer, Refusal, build_success, refuse_unauthenticated, to_refusal
 from livestream_gateway.exchange import ClientGone, RequestHeaders, WhileConnected, respond
 from livestream_gateway.invoker import Invoker, Metadata, RpcError
 from livestream_gateway.media import PREFIX as MEDIA_PREFIX
-from livestream_gateway.media import media
+from livestream_gateway.media import serve_media
 from livestream_gateway.routes import NoSuchPath, Router, WrongVerb
 from livestream_gateway.settings import GatewaySettings
 from livestream_gateway.uploads import Upload, Uploads
@@ -49,7 +49,7 @@ def create_app(
     """
     pages = {"/healthz": _make_probe(lambda: True), "/readyz": _make_probe(ready), **(extra or {})}
     if media_directory is not None:
-        pages[MEDIA_PREFIX] = media(media_directory)
+        pages[MEDIA_PREFIX] = serve_media(media_directory)
     gateway = _Gateway(Router(map(Endpoint, every_route())), invoker, pages, settings)
     if not settings.cors_origins:
         return gateway
@@ -108,9 +108,9 @@ class _Gateway:
         route = endpoint.route
         metadata = _build_metadata(headers, route)
         rpc, peer = route.rpc, _format_peer(scope)
-        with Upload(self._uploads, lambda: self._caller(rpc, metadata, peer)) as upload:
+        with Upload(self._uploads, lambda: self._find_caller(rpc, metadata, peer)) as upload:
             # The message, which may hold a file, gets no name here: so it lives no longer than the invoker needs it.
-            reading = endpoint.message(headers, scope["query_string"], variables, receive, upload)
+            reading = endpoint.read_request(headers, scope["query_string"], variables, receive, upload)
             if endpoint.events:
                 stream = self._invoker.stream(rpc, await reading, metadata, rpc.timeout, peer)
                 async with aclosing(stream) as answers:
@@ -123,9 +123,9 @@ class _Gateway:
                     response = await calling
             except RpcError as error:
                 raise to_refusal(error, rpc.method.input_type) from None
-            return success(route.status, endpoint.data(response))
+            return build_success(route.status, endpoint.render(response))
 
-    async def _caller(self, rpc: Rpc, metadata: Metadata, peer: str) -> str:
+    async def _find_caller(self, rpc: Rpc, metadata: Metadata, peer: str) -> str:
         """Who may call `rpc` now: the caller's id, or the peer of one who needs none. Raises Refusal."""
         try:
             return await self._invoker.admit(rpc, metadata, peer) or peer
@@ -140,11 +140,11 @@ def _build_metadata(headers: RequestHeaders, route: Route) -> list[tuple[str, st
         # The documentation's playground sends the bare token.
         token = authorization if authorization[:7].lower() == b"bearer " else b"Bearer " + authorization
         if not _METADATA_VALUE.fullmatch(token):
-            raise unauthenticated("a valid bearer token is required")
+            raise refuse_unauthenticated("a valid bearer token is required")
         metadata.append(("authorization", token.decode("ascii")))
     elif route.rpc.needs_token:
         # The service would say the same, but only after the body was read.
-        raise unauthenticated("a valid bearer token is required")
+        raise refuse_unauthenticated("a valid bearer token is required")
     traceparent = headers.get(b"traceparent")
     if traceparent and _TRACEPARENT.fullmatch(traceparent):
         metadata.append(("traceparent", traceparent.decode("ascii")))

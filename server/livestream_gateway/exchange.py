@@ -10,7 +10,7 @@ from typing import Self
 from starlette.types import Receive, Scope, Send
 
 from livestream_gateway.contract import every_route
-from livestream_gateway.envelope import Answer, Refusal, unauthenticated
+from livestream_gateway.envelope import Answer, Refusal, refuse_unauthenticated
 from livestream_gateway.uploads import LARGE_BODY_BYTES, Upload
 
 REQUEST_ID = re.compile(rb"[!-~]{1,64}")
@@ -52,7 +52,7 @@ class RequestHeaders:
     def refuse_repeated(self) -> None:
         """Raise Refusal if one of these headers came twice."""
         if self._repeated == b"authorization":
-            raise unauthenticated("the header authorization must be sent once")
+            raise refuse_unauthenticated("the header authorization must be sent once")
         if self._repeated:
             raise Refusal(400, f"the header {self._repeated.decode()} must be sent once")
 
@@ -74,7 +74,7 @@ async def read_body(receive: Receive, limit: int, headers: RequestHeaders, uploa
         if not declared.isdigit():
             raise Refusal(400, "the header content-length must be a whole number")
         if len(declared) > len(str(limit)) or int(declared) > limit:
-            raise _too_large(limit)
+            raise _refuse_size(limit)
         expected = int(declared)
     if headers.get(b"expect") or (declared and expected > LARGE_BODY_BYTES):
         await upload.admit(expected)
@@ -90,12 +90,12 @@ async def read_body(receive: Receive, limit: int, headers: RequestHeaders, uploa
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > limit:
-            raise _too_large(limit)
+            raise _refuse_size(limit)
         more = message.get("more_body", False)
     return b"".join(chunks)
 
 
-def _too_large(limit: int) -> Refusal:
+def _refuse_size(limit: int) -> Refusal:
     # The connection stays: the server discards the rest, because a client that is still sending would miss the answer.
     return Refusal(413, f"the body must be at most {limit} bytes")
 

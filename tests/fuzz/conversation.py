@@ -90,6 +90,10 @@ class FakeTransport(asyncio.Transport):
 
     abort = close
 
+    def write_eof(self) -> None:
+        """The peer reads the answer, and closes."""
+        self.close()
+
     def is_closing(self) -> bool:
         return self._closing
 

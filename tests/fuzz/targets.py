@@ -45,7 +45,7 @@ def read_a_form(data: bytes) -> None:
     assert len(pairs) <= MAX_FIELDS + MAX_FILES
     assert sum(len(name) + len(value) for name, value in pairs) <= len(body)
     wrong: list[Any] = []
-    fields = _READER.texts(pairs, wrong)
+    fields = _READER.read_texts(pairs, wrong)
     if not wrong:
         CreateStreamRequest(**fields)
 
@@ -59,7 +59,7 @@ def read_json(data: bytes) -> None:
     if type(value) is not dict:
         return
     wrong: list[Any] = []
-    fields = _READER.json(value, wrong)
+    fields = _READER.read_json(value, wrong)
     if not wrong:
         CreateStreamRequest(**fields)
 

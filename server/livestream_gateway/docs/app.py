@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from livestream_gateway.envelope import Refusal
 from livestream_gateway.exchange import RequestHeaders, respond
-from livestream_gateway.openapi import openapi_json
+from livestream_gateway.openapi import render_openapi
 
 # Fixed here, not guessed: what guessing knows differs from machine to machine. Other files are not served.
 _MEDIA_TYPES = {
@@ -37,7 +37,7 @@ def docs_routes() -> Mapping[str, ASGIApp]:
     assets = dict(_assets(files(__package__) / "assets"))
     page = assets.pop("index.html")
     return {
-        "/openapi.json": Asset(openapi_json(), "application/json"),
+        "/openapi.json": Asset(render_openapi(), "application/json"),
         "/docs": page,
         "/docs/": Assets("/docs/", assets),
     }
