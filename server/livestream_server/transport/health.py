@@ -21,7 +21,7 @@ class Health(health.aio.HealthServicer):  # type: ignore[misc]  # the package ha
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> None:
         """Answer with the status, now and whenever it changes, until the client leaves or the server stops."""
-        async with self._streams.opened(context):
+        async with self._streams.open(context):
             await self._watch(request, context)
 
     async def _watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> None:

@@ -89,7 +89,7 @@ class Watches:
         self._open: Counter[object] = Counter()
 
     @contextmanager
-    def opened(self, key: object) -> Iterator[None]:
+    def open(self, key: object) -> Iterator[None]:
         """One more for the length of the block; raises TooManyWatches."""
         if self._open[key] >= self._at_most:
             raise TooManyWatches(self._at_most)
@@ -114,10 +114,10 @@ class StreamsWithoutToken:
         self._watches = Watches(self.PER_ADDRESS)
 
     @asynccontextmanager
-    async def opened(self, context: Any) -> AsyncIterator[None]:
+    async def open(self, context: Any) -> AsyncIterator[None]:
         """One more for the length of the block; ends the call of `context` if its address has too many."""
         try:
-            with self._watches.opened(network_of(parse_peer_address(context.peer()))):
+            with self._watches.open(network_of(parse_peer_address(context.peer()))):
                 yield
         except TooManyWatches as error:
             await context.abort(to_status_code(type(error)), str(error), trailing_metadata(error, ""))

@@ -53,7 +53,7 @@ class Guards:
     authenticate: Callable[[str], Awaitable[Caller]]
     """The caller of an `authorization` value; raises Unauthenticated."""
 
-    explain: Callable[[Exception], ServiceError | None]
+    translate: Callable[[Exception], ServiceError | None]
     """What an exception of a store means; None if it is unexpected."""
 
     database_deadline: Callable[[float], AbstractContextManager[None]]
@@ -203,10 +203,10 @@ class _Pipeline:
             group, key = await self._admit(endpoint.method, call)
             if call.caller:
                 stream.end_at(call.caller.expires_at)
-            with group.watches.opened(key):
+            with group.watches.open(key):
                 message = _parse(endpoint, request)
                 watched = getattr(message, endpoint.method.watched, "")
-                with group.watches_per_subject.opened((key, watched)):
+                with group.watches_per_subject.open((key, watched)):
                     answers = endpoint.behaviour(message, call)
                     await stream.send(answers, context, call, endpoint.method.event_id)
 
@@ -243,7 +243,7 @@ class _Pipeline:
     def _to_service_error(self, error: Exception) -> ServiceError | None:
         if isinstance(error, ServiceError):
             return error
-        return DeadlineExceeded() if isinstance(error, TimeoutError) else self._guards.explain(error)
+        return DeadlineExceeded() if isinstance(error, TimeoutError) else self._guards.translate(error)
 
 
 def _read_deadline(method: Method, context: Context) -> float:

@@ -45,7 +45,7 @@ class GrpcServer:
         servicer = reflection.aio.ReflectionServicer(names)
 
         async def info(requests: Any, context: Any) -> AsyncIterator[Any]:
-            async with self._streams.opened(context):
+            async with self._streams.open(context):
                 async for each in servicer.ServerReflectionInfo(requests, context):
                     yield each
 

@@ -1,22 +1,19 @@
-"""Values of the wire as values of the language, and back; every servicer uses them."""
+"""Parse the values that many requests carry: ids, instants, idempotency keys. Every servicer uses these functions."""
 
 import hashlib
-import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from livestream_server.errors import InvalidArgument, Violation
 from livestream_server.transport.call import is_request_id
-
-_ID = re.compile(r"[0-9a-f]{24}")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from livestream_server.vocabulary import ID
 
 
 def parse_object_id(field: str, value: str) -> str:
     """`value`, if it is 24 hexadecimal digits in lower case; raises InvalidArgument otherwise."""
-    if not _ID.fullmatch(value):
+    if not ID.fullmatch(value):
         raise InvalidArgument(Violation(field, "must be 24 hexadecimal digits in lower case"))
     return value
 
@@ -49,17 +46,3 @@ def parse_idempotency(request: Message) -> tuple[str, bytes] | tuple[None, None]
     content.CopyFrom(request)
     content.ClearField("request_id")
     return key, hashlib.sha256(content.SerializeToString(deterministic=True)).digest()
-
-
-def to_timestamp(at: datetime | None) -> Timestamp | None:
-    """`at` for a message; None leaves the field unset."""
-    if at is None:
-        return None
-    since = at - _EPOCH
-    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
-
-
-def utc_now() -> datetime:
-    """The service's clock: UTC, cut to the millisecond."""
-    now = datetime.now(UTC)
-    return now - timedelta(microseconds=now.microsecond % 1000)
