@@ -17,7 +17,7 @@ from uuid import uuid4
 import grpc
 
 from livestream.service_config import timeouts
-from livestream_client.contract import channel_config, connections_per_address
+from livestream_client.contract import build_channel_config, read_connections_per_address
 from livestream_client.errors import to_error
 
 Request = TypeVar("Request")
@@ -71,11 +71,14 @@ def open_channel(target: str, *, token: Token | None = None, tls: TlsFiles | Non
 def channel_options(target: str, *, always_with_key: bool = False) -> Sequence[tuple[str, str | int]]:
     """What every channel to the service needs: balancing, retries, and further connections when one is full.
 
-    The service takes 100 streams per connection. `always_with_key` is explained at `channel_config`.
+    The service takes 100 streams per connection. `always_with_key` is explained at `build_channel_config`.
     """
     return (
-        ("grpc.service_config", channel_config(always_with_key=always_with_key)),
-        ("grpc.max_connections_per_subchannel_cap", connections_per_address()),  # gRPC's own is 10, whatever is asked
+        ("grpc.service_config", build_channel_config(always_with_key=always_with_key)),
+        (
+            "grpc.max_connections_per_subchannel_cap",
+            read_connections_per_address(),
+        ),  # gRPC's own is 10, whatever is asked
         *authority(target),
     )
 

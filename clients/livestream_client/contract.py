@@ -12,7 +12,7 @@ _CONTRACT = files("livestream.v1")
 
 
 @cache
-def channel_config(*, always_with_key: bool = False) -> str:
+def build_channel_config(*, always_with_key: bool = False) -> str:
     """The contract's service config, made fit for a channel.
 
     The timeouts are left out, because gRPC Core neither keeps them well (up to a second early) nor tells them to the
@@ -29,7 +29,7 @@ def channel_config(*, always_with_key: bool = False) -> str:
     return json.dumps(config)
 
 
-def connections_per_address() -> int:
+def read_connections_per_address() -> int:
     """How many connections a channel may open to one address when the streams of those before are taken (gRFC A105)."""
     return int(read_config()["connectionScaling"]["maxConnectionsPerSubchannel"])
 

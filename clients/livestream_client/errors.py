@@ -125,10 +125,10 @@ _KINDS = {
 
 def to_error(failure: grpc.aio.AioRpcError) -> LiveStreamError:
     """The typed error that says the same as gRPC's own."""
-    status = _rich_status(failure)
-    info = _detail(status, ErrorInfo())
-    retry = _detail(status, RetryInfo())
-    bad = _detail(status, BadRequest())
+    status = _read_status(failure)
+    info = _find_detail(status, ErrorInfo())
+    retry = _find_detail(status, RetryInfo())
+    bad = _find_detail(status, BadRequest())
     request_id = failure.trailing_metadata().get("x-request-id")
     return _KINDS.get(failure.code(), LiveStreamError)(
         failure.code(),
@@ -141,12 +141,12 @@ def to_error(failure: grpc.aio.AioRpcError) -> LiveStreamError:
     )
 
 
-def _rich_status(failure: grpc.aio.AioRpcError) -> Status:
+def _read_status(failure: grpc.aio.AioRpcError) -> Status:
     try:
         return rpc_status.from_call(failure) or Status()
     except (ValueError, DecodeError):  # something between us and the service rewrote the answer: its code still counts
         return Status()
 
 
-def _detail(status: Status, wanted: Detail) -> Detail | None:
+def _find_detail(status: Status, wanted: Detail) -> Detail | None:
     return next((wanted for each in status.details if each.Unpack(wanted)), None)

@@ -73,12 +73,12 @@ class Refusal(Exception):
 
 def build_success(status: int, data: Any) -> Answer:
     """The answer that carries `data`: plain values, or fragments of JSON."""
-    return Answer(status, _envelope(status, data, []))
+    return Answer(status, _render_envelope(status, data, []))
 
 
 def build_failure(status: int, *errors: str) -> bytes:
     """The envelope of a failure: the fixed string of `status`, one of FIXED, then `errors`."""
-    return _envelope(status, None, [FIXED[status], *errors])
+    return _render_envelope(status, None, [FIXED[status], *errors])
 
 
 def refuse_invalid(violations: Sequence[Violation], more: int = 0) -> Refusal:
@@ -114,7 +114,7 @@ def to_refusal(error: RpcError, request: Descriptor, *headers: Header) -> Refusa
     return Refusal(status, *said)
 
 
-def _envelope(status: int, data: Any, errors: list[str]) -> bytes:
+def _render_envelope(status: int, data: Any, errors: list[str]) -> bytes:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     return orjson.dumps(
         {

@@ -64,7 +64,7 @@ class Guard:
         if scope["method"] not in METHODS:
             raise Refusal(405, headers=(_CLOSE, ALLOW))
         if not _PATH.fullmatch(scope["raw_path"]) or "\ufffd" in scope["path"]:  # U+FFFD: it was not UTF-8
-            raise _refuse("the path must be plain: no control characters, dot segments, or encoded slashes")
+            raise _build_refusal("the path must be plain: no control characters, dot segments, or encoded slashes")
         hosts = codings = 0
         host = coding = b""
         for name, value in scope["headers"]:
@@ -75,9 +75,9 @@ class Guard:
         # A probe names the address of this process as its host, which no operator can list.
         allowed = self._well_formed if scope["raw_path"] in PROBE_PATHS else self._allowed
         if hosts != 1 or not allowed(host):
-            raise _refuse("there must be one Host header, with a name that is served here")
+            raise _build_refusal("there must be one Host header, with a name that is served here")
         if codings and (codings > 1 or coding.lower() != b"chunked"):
-            raise _refuse("the only transfer coding is chunked")
+            raise _build_refusal("the only transfer coding is chunked")
 
 
 def is_allowed(host: bytes, names: frozenset[str]) -> bool:
@@ -91,5 +91,5 @@ def is_allowed(host: bytes, names: frozenset[str]) -> bool:
     return bool(names & {"*", name}) or any(name.endswith(each[1:]) for each in names if each.startswith("*."))
 
 
-def _refuse(detail: str) -> Refusal:
+def _build_refusal(detail: str) -> Refusal:
     return Refusal(400, detail, headers=(_CLOSE,))

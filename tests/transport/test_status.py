@@ -8,7 +8,7 @@ import livestream_client
 from livestream_client import LiveStreamError
 from livestream_server import errors
 from livestream_server.errors import MAX_VIOLATIONS, InvalidArgument, ServiceError, Violation
-from livestream_server.transport.status import to_status_code, trailing_metadata
+from livestream_server.transport.status import build_trailing_metadata, to_status_code
 
 MAX_METADATA_BYTES = 8 * 1024  # gRPC's usual limit; what is longer takes the whole answer with it
 
@@ -19,7 +19,7 @@ def test_many_violations_do_not_make_a_long_answer() -> None:
         Violation(f"guests[{index}]", "must be 24 hexadecimal digits in lower case") for index in range(10_000)
     )
     error = InvalidArgument(*violations)
-    _, (_, packed) = trailing_metadata(error, "5f0c1b7e")
+    _, (_, packed) = build_trailing_metadata(error, "5f0c1b7e")
     assert isinstance(packed, bytes)
     assert len(packed) + len(str(error)) < MAX_METADATA_BYTES
     info, bad_request = ErrorInfo(), BadRequest()

@@ -33,12 +33,12 @@ _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 
 
-def refusal(description: str) -> InvalidArgument:
+def build_refusal(description: str) -> InvalidArgument:
     """The error for an image that can never be taken; `description` is what it must be."""
     return InvalidArgument(Violation("thumbnail", description))
 
 
-def format_of(data: bytes) -> str | None:
+def find_format(data: bytes) -> str | None:
     """What the first bytes say: JPEG, PNG, WEBP, AVIF or HEIF (as Pillow names them), or None for anything else."""
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"
@@ -57,7 +57,7 @@ def require_pixels(kind: str, pixels: int) -> None:
     """Raises InvalidArgument if an image of that format has too many."""
     limit = PIXELS.get(kind, OTHER_PIXELS)
     if pixels > limit:
-        raise refusal(f"must have at most {limit // 1_000_000} megapixels")
+        raise build_refusal(f"must have at most {limit // 1_000_000} megapixels")
 
 
 def check_structure(kind: str, data: bytes) -> None:
@@ -77,7 +77,7 @@ def check_structure(kind: str, data: bytes) -> None:
             case _:
                 _check_boxes(data)
     except (IndexError, struct.error) as error:  # a part that is longer than the file
-        raise refusal(_DAMAGED) from error
+        raise build_refusal(_DAMAGED) from error
 
 
 def _check_jpeg(data: bytes) -> None:
@@ -89,7 +89,7 @@ def _check_jpeg(data: bytes) -> None:
             return  # cut short: the decoder finds out, with all that is there
         padding += found.start() - at
         if padding > MAX_PADDING:
-            raise refusal(_DAMAGED)
+            raise build_refusal(_DAMAGED)
         marker, at = data[found.end() - 1], found.end()
         if marker == _END_OF_IMAGE:
             return
@@ -101,14 +101,14 @@ def _check_jpeg(data: bytes) -> None:
         if marker == _START_OF_SCAN:
             scans += 1
             if scans > MAX_SCANS:
-                raise refusal(f"must be a JPEG of at most {MAX_SCANS} scans")
+                raise build_refusal(f"must be a JPEG of at most {MAX_SCANS} scans")
             if (progressive or scans > 1) and coefficients > MAX_COEFFICIENT_BYTES:
-                raise refusal("is too large for a progressive JPEG; a baseline JPEG may have that size")
+                raise build_refusal("is too large for a progressive JPEG; a baseline JPEG may have that size")
             next_segment = _AFTER_SCAN.search(data, at)
             end = next_segment.start() if next_segment else len(data)
             padding += data.count(b"\xff\xff", at, end)
             at = end
-    raise refusal(_DAMAGED)
+    raise build_refusal(_DAMAGED)
 
 
 def _check_frame(data: bytes, at: int) -> int:
@@ -136,7 +136,7 @@ def _check_png(data: bytes) -> None:
             break
         if kind == b"IEND":
             return
-    raise refusal(_DAMAGED)
+    raise build_refusal(_DAMAGED)
 
 
 def _check_webp(data: bytes) -> None:
@@ -156,7 +156,7 @@ def _check_webp(data: bytes) -> None:
             bits = int.from_bytes(data[content + 1 : content + 5], "little")
             require_pixels("WEBP", ((bits & 0x3FFF) + 1) * ((bits >> 14 & 0x3FFF) + 1))
         at = content + length + length % 2
-    raise refusal(_DAMAGED)
+    raise build_refusal(_DAMAGED)
 
 
 def _check_boxes(data: bytes) -> None:
@@ -179,4 +179,4 @@ def _check_boxes(data: bytes) -> None:
                 width, height = struct.unpack_from(">II", data, at + 12)
                 require_pixels("AVIF", width * height)
             at += size
-    raise refusal(_DAMAGED)
+    raise build_refusal(_DAMAGED)

@@ -69,7 +69,7 @@ def find_method(service: str, name: str) -> Method:
         scope=option.scope,
         rate=option.rate,
         file=file,
-        required={each.name: _presence_check(each) for each in fields if _is_required(each)},
+        required={each.name: _build_presence_check(each) for each in fields if _is_required(each)},
         max_request_bytes=LARGE_REQUEST_BYTES if file else SMALL_REQUEST_BYTES,
         timeout=timeouts()[path],
         event_id=option.events.id,
@@ -81,5 +81,5 @@ def _is_required(field: FieldDescriptor) -> bool:
     return field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
 
 
-def _presence_check(field: FieldDescriptor) -> Callable[[Message], Any]:
+def _build_presence_check(field: FieldDescriptor) -> Callable[[Message], Any]:
     return methodcaller("HasField", field.name) if field.has_presence else attrgetter(field.name)

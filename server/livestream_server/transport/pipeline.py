@@ -35,7 +35,7 @@ from livestream_server.transport.limits import NO_LIMITS, CallerLimits, Group, L
 from livestream_server.transport.methods import Method, find_method
 from livestream_server.transport.observing import Observer
 from livestream_server.transport.open_streams import OpenStreams
-from livestream_server.transport.status import to_status_code, trailing_metadata
+from livestream_server.transport.status import build_trailing_metadata, to_status_code
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Behaviour = Callable[[Any, Call], Awaitable[Message]]
@@ -83,7 +83,7 @@ class Registry:
         """
         for rpc in Default().FindServiceByName(service).methods:
             method = find_method(service, rpc.name)
-            wrap = self._pipeline.server_stream if rpc.server_streaming else self._pipeline.unary
+            wrap = self._pipeline.wrap_stream if rpc.server_streaming else self._pipeline.wrap_unary
             handler = (
                 grpc.unary_stream_rpc_method_handler if rpc.server_streaming else grpc.unary_unary_rpc_method_handler
             )
@@ -121,15 +121,15 @@ class _Pipeline:
         self._deadlines = Deadlines()
         self.streams = OpenStreams(guards.max_streams, guards.slow_seconds)
 
-    def unary(self, method: Method, handler: Handler) -> Handler:
-        self._limits.know(method)
+    def wrap_unary(self, method: Method, handler: Handler) -> Handler:
+        self._limits.register(method)
         endpoint = _Endpoint(method, handler.request_deserializer, handler.unary_unary, Observer(method))
         return grpc.unary_unary_rpc_method_handler(
             self._wrap(endpoint, self._run_unary), response_serializer=handler.response_serializer
         )
 
-    def server_stream(self, method: Method, handler: Handler) -> Handler:
-        self._limits.know(method)
+    def wrap_stream(self, method: Method, handler: Handler) -> Handler:
+        self._limits.register(method)
         endpoint = _Endpoint(method, handler.request_deserializer, handler.unary_stream, Observer(method, streams=True))
         return grpc.unary_stream_rpc_method_handler(
             self._wrap(endpoint, self._run_stream), response_serializer=handler.response_serializer
@@ -164,7 +164,7 @@ class _Pipeline:
             if failure:
                 # Last of all: a caller who does not read takes the status when they read again, if ever.
                 await _abort(context, failure, call)
-            context.set_trailing_metadata(_trailing_metadata(call))
+            context.set_trailing_metadata(_build_trailing_metadata(call))
             return response
 
         return answer
@@ -224,7 +224,7 @@ class _Pipeline:
         except Unauthenticated:
             self._limits.count_failed_authentication(call)
             raise
-        group, key = self._limits.group_of(call)
+        group, key = self._limits.find_group(call)
         if call.only_admission:
             group.check(method, key)
         else:
@@ -263,7 +263,7 @@ def _parse(endpoint: _Endpoint, request: bytes) -> Message:
     return message
 
 
-def _trailing_metadata(call: Call) -> Metadata:
+def _build_trailing_metadata(call: Call) -> Metadata:
     """What travels after a success. A gateway that asks for admission is told whom it was given to."""
     request_id = ("x-request-id", call.request_id)
     if call.only_admission:
@@ -272,5 +272,5 @@ def _trailing_metadata(call: Call) -> Metadata:
 
 
 async def _abort(context: Context, failure: ServiceError, call: Call) -> NoReturn:
-    await context.abort(to_status_code(type(failure)), str(failure), trailing_metadata(failure, call.request_id))
+    await context.abort(to_status_code(type(failure)), str(failure), build_trailing_metadata(failure, call.request_id))
     raise AssertionError  # abort raises

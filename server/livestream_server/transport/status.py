@@ -31,7 +31,7 @@ def to_status_code(kind: type[errors.ServiceError]) -> grpc.StatusCode:
     return next(_CODES[each] for each in kind.__mro__ if each in _CODES)
 
 
-def trailing_metadata(error: errors.ServiceError, request_id: str) -> tuple[tuple[str, str | bytes], ...]:
+def build_trailing_metadata(error: errors.ServiceError, request_id: str) -> tuple[tuple[str, str | bytes], ...]:
     """What travels beside code and message: the details, and the id under which the log knows the call."""
     status = Status(code=to_status_code(type(error)).value[0], message=str(error))
     status.details.add().Pack(ErrorInfo(reason=error.reason, domain=errors.DOMAIN, metadata=error.metadata))
