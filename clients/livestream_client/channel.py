@@ -1,8 +1,8 @@
-"""The way to the service: a gRPC channel that knows the contract's manners.
+"""The gRPC channel to the service, with the deadlines, retries and errors that the contract asks for.
 
-Balancing, health and retries are the channel's. An interceptor adds the deadline, the caller's token and the
-idempotency key, and turns failures into typed errors. So any generated stub on this channel behaves alike, also those
-of services that came after this file.
+gRPC itself balances, checks health and retries. An interceptor adds the deadline, the caller's token and the
+idempotency key, and turns failures into typed errors. So every generated stub on this channel behaves alike, also
+those of services that are added later.
 """
 
 import inspect
@@ -61,8 +61,8 @@ def open_channel(target: str, *, token: Token | None = None, tls: TlsFiles | Non
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 10_000),
     )
-    manners = _Manners(token)
-    interceptors = (_Unary(manners), _Stream(manners))
+    policy = _CallPolicy(token)
+    interceptors = (_Unary(policy), _Stream(policy))
     if tls is None:
         return grpc.aio.insecure_channel(target, options, interceptors=interceptors)
     return grpc.aio.secure_channel(target, tls.credentials(), options, interceptors=interceptors)
@@ -95,8 +95,8 @@ def authority(target: str) -> Sequence[tuple[str, str]]:
     return (("grpc.default_authority", re.sub(r"^ipv[46]:(//[^/]*/)?", "", first)),)
 
 
-class _Manners:
-    """What every call of this client does."""
+class _CallPolicy:
+    """What is added to every call of this client."""
 
     def __init__(self, token: Token | None) -> None:
         self._token = token
@@ -114,8 +114,8 @@ class _Manners:
 
 
 class _Unary(grpc.aio.UnaryUnaryClientInterceptor):
-    def __init__(self, manners: _Manners) -> None:
-        self._manners = manners
+    def __init__(self, policy: _CallPolicy) -> None:
+        self._policy = policy
 
     async def intercept_unary_unary(
         self,
@@ -128,7 +128,7 @@ class _Unary(grpc.aio.UnaryUnaryClientInterceptor):
         # Set in the caller's own message: sending that message once more is then the same request, not a second one.
         if getattr(request, "request_id", None) == "":
             request.request_id = str(uuid4())  # type: ignore[attr-defined] # no common type of such messages exists
-        call = await continuation(await self._manners.apply(client_call_details), request)
+        call = await continuation(await self._policy.apply(client_call_details), request)
         try:
             await call
         except grpc.aio.AioRpcError as failure:
@@ -137,8 +137,8 @@ class _Unary(grpc.aio.UnaryUnaryClientInterceptor):
 
 
 class _Stream(grpc.aio.UnaryStreamClientInterceptor):
-    def __init__(self, manners: _Manners) -> None:
-        self._manners = manners
+    def __init__(self, policy: _CallPolicy) -> None:
+        self._policy = policy
 
     async def intercept_unary_stream(
         self,
@@ -148,7 +148,7 @@ class _Stream(grpc.aio.UnaryStreamClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request: Request,
     ) -> AsyncIterator[Response]:
-        return _translate_errors(await continuation(await self._manners.apply(client_call_details), request))
+        return _translate_errors(await continuation(await self._policy.apply(client_call_details), request))
 
 
 async def _translate_errors(call: grpc.aio.UnaryStreamCall[Request, Response]) -> AsyncIterator[Response]:

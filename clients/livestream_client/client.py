@@ -125,7 +125,7 @@ class LiveStreamClient:
         """What happens to the stream, as it happens: a snapshot, or what came after the revision `resume_after`.
 
         Ends when the stream is over. A break is resumed, as often as it takes, at whichever process answers, so that
-        no change is missed or told twice; only what no waiting mends is raised, and a failure of the first attempt.
+        no change is missed or told twice; raised is only what no retry can help, and a failure of the first attempt.
         With a token that is a function, a watch outlives its first token.
         """
         return watch(self._watching.WatchStream, live_stream_id, resume_after)

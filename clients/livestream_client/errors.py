@@ -1,6 +1,6 @@
 """Why a call failed: one exception per kind, with all that the service said about it.
 
-Catch the kind, or compare `error.reason`: reasons are there to stay, messages are for humans.
+Catch the kind, or compare `error.reason`: reasons do not change, messages may.
 """
 
 from collections.abc import Mapping

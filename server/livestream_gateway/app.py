@@ -1,7 +1,7 @@
 """The public API as an ASGI application: REST in, RPC out.
 
-Everything about a route comes from the contract; this module only tells the order of events. Each answer of the API,
-the gateway's own refusals included, wears the envelope and carries `x-request-id`; probes answer with constants.
+Everything about a route comes from the contract; this module calls the steps in their order. Each answer of the API,
+also one that the gateway gives by itself, has the envelope and `x-request-id`; probes get constant answers.
 """
 
 import re

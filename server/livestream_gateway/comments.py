@@ -1,4 +1,4 @@
-"""What the contract's authors wrote above each of its names: the comments of the packaged descriptor set."""
+"""The comments of the contract by full name, from the packaged descriptor set."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,7 @@
-"""The gateway's front door: requests that could mean one thing to a proxy and another to the app go no further.
+"""Refuses requests that a proxy and the app could understand differently (request smuggling, path traversal).
 
-It judges what a whole head says. How long a head or a body may be, and how long it may take, is the business of
-`connection`, which sees them arrive.
+It checks complete heads. `connection`, which sees the bytes arrive, limits how long a head or a body may be, and how
+long it may take.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Puts the client's address in the place of the proxy's, before anything else judges the request."""
+"""Replaces the proxy's address by the client's, before anything else looks at the request."""
 
 from collections.abc import Iterable
 

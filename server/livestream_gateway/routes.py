@@ -1,4 +1,4 @@
-"""Which endpoint a request line means."""
+"""Finds the endpoint for the verb and the path of a request."""
 
 import re
 from collections.abc import Iterable, Mapping

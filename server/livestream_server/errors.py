@@ -1,4 +1,4 @@
-"""Why a call can fail, in words of the domain.
+"""The kinds of errors that a call can end with, and those that every package raises.
 
 A feature package raises a subclass of one of these kinds; `transport` turns the kind into a gRPC status, once. Every
 leaf class has a `reason` (UPPER_SNAKE, at most 63 characters, unique), which callers may rely on for good; whatever

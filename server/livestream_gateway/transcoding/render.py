@@ -55,7 +55,7 @@ class _Compiler:
         return render
 
     def compile_fields(self, fields: Sequence[FieldDescriptor]) -> Callable[[Message], dict[str, Any]]:
-        """Read all at once, then mend those whose Python value is not their JSON value: half the time of a loop."""
+        """Read all fields at once, then convert those whose Python value is not JSON: twice as fast as a loop."""
         names = tuple(each.json_name for each in fields)
         values_of = _build_getter([each.name for each in fields])
         absent_or: list[tuple[int, str, Render | None]] = []

@@ -1,4 +1,4 @@
-"""A process that decodes one image and ends, under limits that the kernel keeps."""
+"""A process that decodes one image and ends, under limits that the kernel enforces."""
 
 import ctypes
 import os

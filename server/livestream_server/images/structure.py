@@ -1,8 +1,8 @@
-"""A look at how a file is built, before any decoder reads it: linear in its bytes, with a bounded number of steps.
+"""Checks the structure of a file before any decoder reads it, in linear time and a bounded number of steps.
 
 Well-formed files can be slow to read out of all proportion: Pillow reads each fill byte of a JPEG and each chunk of a
 PNG in Python, and libjpeg goes through all pixels for each scan. What no camera and no program writes is refused here,
-cheaply. The limits of time and memory of the decoder's process hold for whatever this look does not see.
+cheaply. For whatever this check does not see, the decoder's process has limits of time and memory.
 """
 
 import re

@@ -1,9 +1,9 @@
-"""Lets users into Agora: an RTC token for one channel and uid, and an RTM token for one user id.
+"""Issues Agora tokens: an RTC token for one channel and uid, and an RTM token for one user id.
 
-Agora's own builders sign whatever they are given: `*` and uid 0 open the door to anyone, a bad App ID yields an empty
-token. Here a `Grant` cannot say such things, and a certificate that cannot work stops the start of the service. Both
-tokens and every right in them end at the same instant, because a right that outlives its token keeps its user in the
-channel without a warning to renew.
+Agora's own builders sign whatever they are given: `*` and uid 0 let anyone in, a bad App ID yields an empty token. Here
+a `Grant` cannot say such things, and a certificate that cannot work stops the start of the service. Both tokens and
+every right in them end at the same instant, because a right that outlives its token keeps its user in the channel
+without a warning to renew.
 (https://docs.agora.io/en/interactive-live-streaming/token-authentication/deploy-token-server)
 """
 
@@ -214,5 +214,5 @@ def _pack_rights(life: int) -> tuple[bytes, bytes, bytes]:
 
 
 def _draw_salt() -> int:
-    # The system's randomness would cost a switch of threads.
+    # The system's randomness would release the GIL, and to get it back takes long under load.
     return randint(1, MAX_SALT)  # noqa: S311 - it makes tokens differ, and is no secret: it stands in them

@@ -73,7 +73,8 @@ def is_request_id(text: str) -> bool:
 
 def choose_request_id(given: str | bytes | None) -> str:
     """The id that the caller gave, if it can be one, else a new one."""
-    # The system's randomness would cost a switch of threads, and nothing rests on that nobody guesses the id of a call.
+    # The system's randomness would release the GIL, and to get it back takes long under load. Nobody needs ids of calls
+    # that are hard to guess.
     return given if isinstance(given, str) and is_request_id(given) else f"{getrandbits(64):016x}"
 
 

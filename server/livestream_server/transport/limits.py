@@ -1,4 +1,4 @@
-"""What one caller may take of a process, so that no caller starves another.
+"""Limits per caller, so that no caller starves the others.
 
 Three groups have limits of their own: users, who are told apart by their id; internal services, likewise; and
 anonymous callers, who are told apart by their address, with room for the many users whom a carrier puts behind one.
@@ -46,7 +46,7 @@ UNLIMITED = Rate(1_000_000_000, 1)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The numbers, per process; those of a user, unless they say otherwise."""
+    """The configured limits, per process; those of one user, unless a field says otherwise."""
 
     reads: Rate = UNLIMITED
     writes: Rate = UNLIMITED
@@ -125,7 +125,7 @@ class StreamsWithoutToken:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Callers who have the same limits, each for themselves."""
+    """Callers of one kind: all have the same limits, counted for each caller apart."""
 
     rates: "Mapping[Access.Rate.ValueType, RateLimiter]"
     uploads: RateLimiter

@@ -1,4 +1,4 @@
-"""What the contract says of a method, read once from its descriptor: access, required fields, size, time."""
+"""What the contract says of a method, read once from its descriptor: access, required fields, size, timeout."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

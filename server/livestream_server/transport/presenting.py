@@ -1,4 +1,4 @@
-"""Values of the domain as values of messages, for all presenters."""
+"""Turns values of the domain into values of messages. Every presenter uses these functions."""
 
 from datetime import UTC, datetime
 
