@@ -41,10 +41,8 @@ class Rpc:
     timeout: float
     """Seconds, from `service_config.json`."""
 
-    @property
-    def needs_token(self) -> bool:
-        """Whether an anonymous caller has no chance."""
-        return self.access.level not in (Access.LEVEL_OPTIONAL, Access.LEVEL_PUBLIC)
+    needs_token: bool
+    """Whether an anonymous caller has no chance."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +59,9 @@ class Route:
     body: str
     """What the HTTP body fills: `*` the whole message, or a field. The query fills the rest; empty = the query only."""
 
+    takes_raw_body: bool
+    """Whether the body is taken as it comes."""
+
     response_body: str
     """The field of the answer that becomes `data`; empty = the whole message."""
 
@@ -70,6 +71,9 @@ class Route:
     headers: Mapping[str, str]
     """The request's fields that a header fills, each with the header's name."""
 
+    status: int
+    """The HTTP status of success."""
+
     @property
     def decided(self) -> set[str]:
         """The request's fields that neither query nor body may fill: the path or a header does, or only gRPC can."""
@@ -77,20 +81,9 @@ class Route:
         return {*self.fixed, *self.variables, *hidden, *(self.headers.keys() - {IDEMPOTENCY_FIELD})}
 
     @property
-    def takes_raw_body(self) -> bool:
-        """Whether the body is taken as it comes."""
-        part = self.rpc.method.input_type.fields_by_name.get(self.body)
-        return part is not None and part.message_type is not None and part.message_type.full_name == RAW_BODY
-
-    @property
     def variables(self) -> list[str]:
         """The request's fields that stand in the path."""
         return re.findall(r"\{(\w+)\}", self.path)
-
-    @property
-    def status(self) -> int:
-        """The HTTP status of success."""
-        return self.rpc.access.http_status or 200
 
 
 def every_route() -> Iterator[Route]:
@@ -100,7 +93,7 @@ def every_route() -> Iterator[Route]:
             rule = method.GetOptions().Extensions[annotations_pb2.http]
             # HTTP/1.1 has no form for a stream of requests.
             if rule.WhichOneof("pattern") and not method.client_streaming:
-                rpc = _build_rpc(method)
+                rpc = build_rpc(method)
                 for binding in (rule, *rule.additional_bindings):
                     yield _build_route(rpc, binding)
 
@@ -113,27 +106,32 @@ def every_service() -> Iterator[ServiceDescriptor]:
             yield from file.services_by_name.values()
 
 
-def _build_rpc(method: MethodDescriptor) -> Rpc:
+def build_rpc(method: MethodDescriptor) -> Rpc:
+    """What the contract says of a method. Raises KeyError if `service_config.json` has no timeout for it."""
     name = f"/{method.containing_service.full_name}/{method.name}"
+    declared = method.GetOptions().Extensions[access]
     return Rpc(
         name=name,
         method=method,
         request=GetMessageClass(method.input_type),
         response=GetMessageClass(method.output_type),
-        access=method.GetOptions().Extensions[access],
+        access=declared,
         timeout=timeouts()[name],
+        needs_token=declared.level not in (Access.LEVEL_OPTIONAL, Access.LEVEL_PUBLIC),
     )
 
 
 def _build_route(rpc: Rpc, rule: HttpRule) -> Route:
     verb = rule.WhichOneof("pattern")
     path: str = getattr(rule, verb)
+    part = rpc.method.input_type.fields_by_name.get(rule.body)
     enums = {each.name: each.enum_type for each in rpc.method.input_type.fields if each.enum_type}
     return Route(
         rpc=rpc,
         verb=verb.upper(),
         path=path,
         body=rule.body,
+        takes_raw_body=part is not None and part.message_type is not None and part.message_type.full_name == RAW_BODY,
         response_body=rule.response_body,
         fixed={
             fixed.field: enums[fixed.field].values_by_name[fixed.value].number
@@ -141,6 +139,7 @@ def _build_route(rpc: Rpc, rule: HttpRule) -> Route:
             if fixed.path == path
         },
         headers=_find_headers(rpc.method),
+        status=rpc.access.http_status or 200,
     )
 
 
