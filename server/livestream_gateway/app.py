@@ -4,7 +4,6 @@ Everything about a route comes from the contract; this module calls the steps in
 also one that the gateway gives by itself, has the envelope and `x-request-id`; probes get constant answers.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
@@ -13,9 +12,9 @@ import structlog
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from livestream_gateway.contract import Route, Rpc, every_route
+from livestream_gateway.contract import Rpc, every_route
 from livestream_gateway.endpoint import Endpoint
-from livestream_gateway.envelope import Answer, Refusal, build_success, refuse_unauthenticated, to_refusal
+from livestream_gateway.envelope import Answer, Refusal, build_success, to_refusal
 from livestream_gateway.exchange import ClientGone, RequestHeaders, WhileConnected, respond
 from livestream_gateway.invoker import Invoker, Metadata, RpcError
 from livestream_gateway.media import PREFIX as MEDIA_PREFIX
@@ -24,8 +23,6 @@ from livestream_gateway.routes import NoSuchPath, Router, WrongVerb
 from livestream_gateway.settings import GatewaySettings
 from livestream_gateway.uploads import Upload, Uploads
 
-_METADATA_VALUE = re.compile(rb"[ -~]{1,8192}")
-_TRACEPARENT = re.compile(rb"[0-9a-f]{2}(?:-[0-9a-f]{1,32}){3}")  # W3C Trace Context, section 3.2
 _CORS_HEADERS = ("authorization", "content-type", "idempotency-key", "last-event-id", "traceparent", "x-request-id")
 
 HEALTHY = Answer(200, b'{"status":"ok"}')
@@ -104,10 +101,9 @@ class _Gateway:
             raise Refusal(404) from None
         except WrongVerb as wrong:
             raise Refusal(405, headers=((b"allow", ", ".join(wrong.allowed).encode()),)) from None
-        headers.refuse_repeated()
         route = endpoint.route
-        metadata = _build_metadata(headers, route)
         rpc, peer = route.rpc, _format_peer(scope)
+        metadata = headers.build_metadata(needs_token=rpc.needs_token)
         with Upload(self._uploads, lambda: self._find_caller(rpc, metadata, peer)) as upload:
             # The message, which may hold a file, gets no name here: so it lives no longer than the invoker needs it.
             reading = endpoint.read_request(headers, scope["query_string"], variables, receive, upload)
@@ -131,24 +127,6 @@ class _Gateway:
             return await self._invoker.admit(rpc, metadata, peer) or peer
         except RpcError as error:
             raise to_refusal(error, rpc.method.input_type) from None
-
-
-def _build_metadata(headers: RequestHeaders, route: Route) -> list[tuple[str, str]]:
-    metadata = [("x-request-id", headers.request_id.decode("ascii"))]
-    authorization = headers.get(b"authorization")
-    if authorization is not None:
-        # The documentation's playground sends the bare token.
-        token = authorization if authorization[:7].lower() == b"bearer " else b"Bearer " + authorization
-        if not _METADATA_VALUE.fullmatch(token):
-            raise refuse_unauthenticated("a valid bearer token is required")
-        metadata.append(("authorization", token.decode("ascii")))
-    elif route.rpc.needs_token:
-        # The service would say the same, but only after the body was read.
-        raise refuse_unauthenticated("a valid bearer token is required")
-    traceparent = headers.get(b"traceparent")
-    if traceparent and _TRACEPARENT.fullmatch(traceparent):
-        metadata.append(("traceparent", traceparent.decode("ascii")))
-    return metadata
 
 
 def _format_peer(scope: Scope) -> str:

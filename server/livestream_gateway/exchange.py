@@ -13,6 +13,8 @@ from livestream_gateway.contract import every_route
 from livestream_gateway.envelope import Answer, Refusal, refuse_unauthenticated
 from livestream_gateway.uploads import LARGE_BODY_BYTES, Upload
 
+_METADATA_VALUE = re.compile(rb"[ -~]{1,8192}")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}(?:-[0-9a-f]{1,32}){3}")  # W3C Trace Context, section 3.2
 REQUEST_ID = re.compile(rb"[!-~]{1,64}")
 _KNOWN = frozenset(
     {
@@ -49,12 +51,27 @@ class RequestHeaders:
         given = self._values.get(b"x-request-id", b"")
         self.request_id = given if REQUEST_ID.fullmatch(given) else b"%016x" % getrandbits(64)
 
-    def refuse_repeated(self) -> None:
-        """Raise Refusal if one of these headers came twice."""
+    def build_metadata(self, *, needs_token: bool) -> list[tuple[str, str]]:
+        """The metadata of a call. Raises Refusal if a header came twice, or if there is no token that could be good."""
         if self._repeated == b"authorization":
             raise refuse_unauthenticated("the header authorization must be sent once")
         if self._repeated:
             raise Refusal(400, f"the header {self._repeated.decode()} must be sent once")
+        metadata = [("x-request-id", self.request_id.decode("ascii"))]
+        authorization = self._values.get(b"authorization")
+        if authorization is not None:
+            # The documentation's playground sends the bare token.
+            token = authorization if authorization[:7].lower() == b"bearer " else b"Bearer " + authorization
+            if not _METADATA_VALUE.fullmatch(token):
+                raise refuse_unauthenticated("a valid bearer token is required")
+            metadata.append(("authorization", token.decode("ascii")))
+        elif needs_token:
+            # The service would say the same, but only after the body was read.
+            raise refuse_unauthenticated("a valid bearer token is required")
+        traceparent = self._values.get(b"traceparent")
+        if traceparent and _TRACEPARENT.fullmatch(traceparent):
+            metadata.append(("traceparent", traceparent.decode("ascii")))
+        return metadata
 
     def get(self, name: bytes) -> bytes | None:
         """The value of a header, named in lower case."""

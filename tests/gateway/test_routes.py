@@ -5,7 +5,7 @@ from google.api import annotations_pb2
 
 from livestream.v1.access_pb2 import Access, access
 from livestream.v1.live_stream_pb2 import Role
-from livestream_gateway.contract import every_route, every_service
+from livestream_gateway.contract import Route, every_route, every_service
 from livestream_gateway.endpoint import Endpoint
 from livestream_gateway.routes import NoSuchPath, Router, WrongVerb
 
