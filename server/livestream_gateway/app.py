@@ -103,7 +103,7 @@ class _Gateway:
             raise Refusal(405, headers=((b"allow", ", ".join(wrong.allowed).encode()),)) from None
         route = endpoint.route
         rpc, peer = route.rpc, _format_peer(scope)
-        metadata = headers.build_metadata(needs_token=rpc.needs_token)
+        metadata = headers.build_metadata(needs_token=route.needs_token)
         with Upload(self._uploads, lambda: self._find_caller(rpc, metadata, peer)) as upload:
             # The message, which may hold a file, gets no name here: so it lives no longer than the invoker needs it.
             reading = endpoint.read_request(headers, scope["query_string"], variables, receive, upload)

@@ -41,9 +41,6 @@ class Rpc:
     timeout: float
     """Seconds, from `service_config.json`."""
 
-    needs_token: bool
-    """Whether an anonymous caller has no chance."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
@@ -73,6 +70,9 @@ class Route:
 
     status: int
     """The HTTP status of success."""
+
+    needs_token: bool
+    """Whether an anonymous caller has no chance."""
 
     @property
     def decided(self) -> set[str]:
@@ -109,15 +109,13 @@ def every_service() -> Iterator[ServiceDescriptor]:
 def build_rpc(method: MethodDescriptor) -> Rpc:
     """What the contract says of a method. Raises KeyError if `service_config.json` has no timeout for it."""
     name = f"/{method.containing_service.full_name}/{method.name}"
-    declared = method.GetOptions().Extensions[access]
     return Rpc(
         name=name,
         method=method,
         request=GetMessageClass(method.input_type),
         response=GetMessageClass(method.output_type),
-        access=declared,
+        access=method.GetOptions().Extensions[access],
         timeout=timeouts()[name],
-        needs_token=declared.level not in (Access.LEVEL_OPTIONAL, Access.LEVEL_PUBLIC),
     )
 
 
@@ -140,6 +138,7 @@ def _build_route(rpc: Rpc, rule: HttpRule) -> Route:
         },
         headers=_find_headers(rpc.method),
         status=rpc.access.http_status or 200,
+        needs_token=rpc.access.level not in (Access.LEVEL_OPTIONAL, Access.LEVEL_PUBLIC),
     )
 
 

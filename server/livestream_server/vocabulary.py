@@ -9,7 +9,7 @@ ID = re.compile(r"[0-9a-f]{24}")
 """An id: 24 hexadecimal digits in lower case, as MongoDB's ObjectId is written."""
 
 MAX_UID = 2**31 - 1
-"""The largest uid in a channel: Agora's pages disagree on whether the upper half of 32 bits may be used."""
+"""The largest uid. Agora's pages disagree on the sign bit; mobile SDKs show larger ones as negative numbers."""
 
 
 class Status(StrEnum):

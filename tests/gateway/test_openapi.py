@@ -153,7 +153,7 @@ def test_every_route_shows_its_failures_with_their_fixed_words(route: Route) -> 
 def test_every_route_says_whether_it_needs_a_token(route: Route) -> None:
     """The page's Authorize dialog, and generated clients, send a token only where this asks for it."""
     security = operation_of(route)["security"]
-    assert ({"JWT-auth": []} in security and {} not in security) == route.rpc.needs_token
+    assert ({"JWT-auth": []} in security and {} not in security) == route.needs_token
 
 
 @routes
