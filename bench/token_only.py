@@ -23,7 +23,6 @@ from livestream_gateway.server import HttpServer, listen
 from livestream_gateway.settings import GatewaySettings
 from livestream_run import logs
 from livestream_server.auth.jwt import Authenticator
-from livestream_server.clock import utc_now
 from livestream_server.mongo import failures
 from livestream_server.protocols import Viewer
 from livestream_server.settings import Settings
@@ -36,6 +35,7 @@ from livestream_server.tokens.agora import create_token_issuer
 from livestream_server.transport import limits as caller_limits
 from livestream_server.transport.pipeline import Guards, Registry
 from livestream_server.transport.server import GrpcServer
+from livestream_server.transport.values import utc_now
 from livestream_server.vocabulary import Role
 
 DAY = timedelta(days=1)

@@ -4,8 +4,7 @@ from livestream.v1.access_service_pb2 import GrantAccessRequest, GrantAccessResp
 from livestream_server.access.store import AccessGrants
 from livestream_server.protocols import Clock, Streams, Users
 from livestream_server.transport.call import Call
-from livestream_server.transport.parsing import parse_object_id
-from livestream_server.transport.presenting import to_timestamp
+from livestream_server.transport.values import parse_object_id, to_timestamp
 
 
 class AccessServicer:

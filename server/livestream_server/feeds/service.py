@@ -21,7 +21,7 @@ from livestream_server.feeds.requests import (
 from livestream_server.feeds.store import Feeds, Slice
 from livestream_server.protocols import Clock, Reminders, StreamPresenter, Summaries, Users
 from livestream_server.transport.call import Call
-from livestream_server.transport.parsing import parse_object_id
+from livestream_server.transport.values import parse_object_id
 
 ALL, STREAMERS, UPCOMING, PAST = 100, 20, 10, 20
 """How many items a list without pages has if the caller does not say."""

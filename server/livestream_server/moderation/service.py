@@ -10,8 +10,7 @@ from livestream_server.moderation.store import Bans
 from livestream_server.protocols import Clock, Participants, StreamFacts, Streams, Summaries, Users
 from livestream_server.transport.call import Call
 from livestream_server.transport.paging import parse_page
-from livestream_server.transport.parsing import parse_idempotency, parse_instant, parse_object_id
-from livestream_server.transport.presenting import to_timestamp
+from livestream_server.transport.values import parse_idempotency, parse_instant, parse_object_id, to_timestamp
 from livestream_server.vocabulary import BanAction
 
 USUAL_LIMIT = 10

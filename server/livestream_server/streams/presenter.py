@@ -12,7 +12,7 @@ from livestream_server.bounded_cache import BoundedCache
 from livestream_server.protocols import Summaries, Thumbnails
 from livestream_server.streams.model import Stream
 from livestream_server.streams.store import from_document
-from livestream_server.transport.presenting import to_timestamp
+from livestream_server.transport.values import to_timestamp
 from livestream_server.vocabulary import EndReason, Role, Status, StreamType
 
 STATUSES = {each: pb.LiveStreamStatus.Value(f"LIVE_STREAM_STATUS_{each.name}") for each in Status}

@@ -6,7 +6,7 @@ from livestream.v1.user_pb2 import UserSummary
 from livestream.v1.user_service_pb2 import PutUserRequest, PutUserResponse, UserProfile
 from livestream_server.protocols import Clock
 from livestream_server.transport.call import Call
-from livestream_server.transport.parsing import parse_instant
+from livestream_server.transport.values import parse_instant
 from livestream_server.users.model import (
     ADDRESS,
     EXPERTISE,

@@ -15,7 +15,7 @@ from livestream.v1.user_service_pb2 import UserProfile
 from livestream_server.bounded_cache import BoundedCache
 from livestream_server.mongo.client import Database, Document
 from livestream_server.mongo.document_loader import DocumentLoader
-from livestream_server.transport.presenting import to_timestamp
+from livestream_server.transport.values import to_timestamp
 from livestream_server.users.model import ID, RegistrationIncomplete, UserNotFound
 
 CACHE_SIZE = 10_000  # users, of about 600 bytes each

@@ -7,7 +7,7 @@ from livestream.v1.watch_service_pb2 import WatchStreamRequest, WatchStreamRespo
 from livestream_server.mongo import failures
 from livestream_server.protocols import Users
 from livestream_server.transport.call import Call
-from livestream_server.transport.parsing import parse_object_id
+from livestream_server.transport.values import parse_object_id
 from livestream_server.watch.hub import READ_SECONDS, WatchHub
 from livestream_server.watch.watcher import Watcher
 
