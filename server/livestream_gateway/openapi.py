@@ -138,13 +138,9 @@ def _build_path(route: Route) -> str:
 
 
 def _build_security(route: Route) -> list[Schema]:
-    match route.rpc.access.level:
-        case Access.LEVEL_PUBLIC:
-            return []
-        case Access.LEVEL_OPTIONAL:
-            return [{_SCHEME: []}, {}]
-        case _:
-            return [{_SCHEME: []}]
+    if route.needs_token:
+        return [{_SCHEME: []}]
+    return [] if route.rpc.access.level == Access.LEVEL_PUBLIC else [{_SCHEME: []}, {}]
 
 
 def _find_open_fields(route: Route) -> list[FieldDescriptor]:
