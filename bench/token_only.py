@@ -108,7 +108,7 @@ async def registry(settings: Settings) -> Registry:
     wrapped = Registry(
         Guards(
             authenticate=auth.authenticate,
-            explain=failures.to_service_error,
+            translate=failures.to_service_error,
             database_deadline=failures.deadline,
             max_in_flight=settings.max_in_flight,
             max_deadline=settings.max_deadline_seconds,

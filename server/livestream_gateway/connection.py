@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection: uvicorn's httptools protocol, with bounds on the time and the bytes that a peer may take.
 
-uvicorn alone gives a peer all the time in the world to send a request or to read an answer, keeps whatever arrives,
-and refuses in plain text. Here every connection knows by when its peer must have sent or read more; the server's
+uvicorn alone gives a peer unlimited time to send a request or to read an answer, buffers whatever arrives, and
+refuses in plain text. Here every connection knows by when its peer must have sent or read more; the server's
 tick asks each one to `enforce` that, which costs less than a timer per request.
 """
 

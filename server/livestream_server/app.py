@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from livestream.addresses import parse_network
 from livestream_server.access.service import AccessServicer
 from livestream_server.access.store import AccessGrants
 from livestream_server.auth.jwt import Authenticator
@@ -40,7 +41,6 @@ from livestream_server.streams.sweeper import Sweeper
 from livestream_server.streams.watching import Journals
 from livestream_server.tokens.agora import create_token_issuer
 from livestream_server.transport import limits as caller_limits
-from livestream_server.transport.forwarded import parse_network
 from livestream_server.transport.pipeline import Guards, Handler, Registry
 from livestream_server.transport.values import utc_now
 from livestream_server.users.presenter import UserPresenter
@@ -118,7 +118,7 @@ async def open_service(
         registry = Registry(
             Guards(
                 authenticate=auth.authenticate,
-                explain=failures.to_service_error,
+                translate=failures.to_service_error,
                 database_deadline=failures.deadline,
                 max_in_flight=settings.max_in_flight,
                 max_deadline=settings.max_deadline_seconds,

@@ -19,10 +19,10 @@ from livestream.v1.live_stream_service_pb2_grpc import (
     LiveStreamServiceStub,
 )
 from livestream_client.channel import channel_options, open_channel
-from livestream_server.auth.caller import Caller
+from livestream_server.auth.jwt import Caller
 from livestream_server.errors import UnusableSetting
 from livestream_server.transport.call import Call
-from livestream_server.transport.engine import STREAMS_PER_CONNECTION, bare_server
+from livestream_server.transport.engine import STREAMS_PER_CONNECTION, create_server
 from livestream_server.transport.methods import find_method
 from livestream_server.transport.pipeline import Guards, Registry
 from livestream_server.transport.reading import Request, receive
@@ -264,4 +264,4 @@ async def test_an_engine_that_is_not_installed_is_told_by_name(monkeypatch: pyte
     monkeypatch.delitem(sys.modules, "livestream_server.transport.native", raising=False)
     monkeypatch.setitem(sys.modules, "pygrpc_native", None)
     with pytest.raises(UnusableSetting, match=r"LIVESTREAM_ENGINE: native needs pip install 'livestream\[fast\]'"):
-        bare_server(settings_of("native"), reuse_port=False)
+        create_server(settings_of("native"), reuse_port=False)

@@ -1,4 +1,4 @@
-"""The program that decodes images for all workers of a service: forks a decoder for each, and keeps its time.
+"""Decodes images for all workers of a service: forks a decoder for each, and ends it when its time is over.
 
 It has one thread and never imports grpc, so that a fork is safe, and gets no environment, so that there is no secret in
 it. Its standard input is a socket on which the service sends the connections of `wire`; it ends when nobody holds the

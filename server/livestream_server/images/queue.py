@@ -1,4 +1,4 @@
-"""Who decodes next: users in turn, each with a bounded share of the places."""
+"""Decides who decodes next: users in turn (round robin), each with a bounded share of the places."""
 
 import asyncio
 from collections import Counter, OrderedDict, deque

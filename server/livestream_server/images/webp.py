@@ -8,7 +8,7 @@ from ctypes import CDLL, POINTER, Structure, addressof, c_char_p, c_int, c_size_
 
 from PIL import Image, _webp
 
-from livestream_server.images.structure import refusal
+from livestream_server.images.structure import build_refusal
 
 _ABI_VERSION = 0x0209  # of webp/decode.h; the library compares the upper byte and refuses another one
 _OK = 0
@@ -65,9 +65,9 @@ def decode_webp(data: bytes, size: tuple[int, int]) -> Image.Image:
     if not _INITIALIZE(config, _ABI_VERSION):
         raise RuntimeError("this version of libwebp has another interface")
     if _READ_FEATURES(data, len(data), config.input, _ABI_VERSION) != _OK:
-        raise refusal("is damaged or incomplete")
+        raise build_refusal("is damaged or incomplete")
     if config.input.has_animation:
-        raise refusal("must not be animated")
+        raise build_refusal("must not be animated")
     mode = _MODES[bool(config.input.has_alpha)]
     pixels = bytearray(size[0] * size[1] * len(mode))
     config.output.mode, config.output.is_external_memory = _MODES.index(mode), 1
@@ -76,5 +76,5 @@ def decode_webp(data: bytes, size: tuple[int, int]) -> Image.Image:
     config.options.use_scaling = size != (config.input.width, config.input.height)
     config.options.scaled_width, config.options.scaled_height = size
     if _DECODE(data, len(data), config) != _OK:
-        raise refusal("is damaged or incomplete")
+        raise build_refusal("is damaged or incomplete")
     return Image.frombuffer(mode, size, pixels, "raw", mode, 0, 1)

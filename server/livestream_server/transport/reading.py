@@ -14,7 +14,7 @@ import grpc
 from livestream_server.errors import Malformed, TooManyCalls
 from livestream_server.transport.call import parse_peer_address
 from livestream_server.transport.shares import CallShares
-from livestream_server.transport.status import to_status_code, trailing_metadata
+from livestream_server.transport.status import build_trailing_metadata, to_status_code
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Request: TypeAlias = bytes | Callable[[], Awaitable[Any]]
@@ -80,7 +80,7 @@ class ReadsWithoutToken:
             try:
                 message = parse(await self._receive(key, request))
             except TooManyCalls as error:
-                await context.abort(to_status_code(type(error)), str(error), trailing_metadata(error, ""))
+                await context.abort(to_status_code(type(error)), str(error), build_trailing_metadata(error, ""))
             except TimeoutError:
                 await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the message took too long to arrive")
             except Exception:  # noqa: BLE001 - protobuf's, or ours for no message at all
