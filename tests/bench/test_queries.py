@@ -11,7 +11,7 @@ from bson import ObjectId
 from pymongo import MongoClient
 
 SCANNED = {
-    *((name, "_id_") for name in ("participants", "stage", "reminders", "access_grants")),
+    *((name, "_id_") for name in ("participants", "reminders", "access_grants")),
     *((name, f"one_{name.removesuffix('s')}_per_idempotency_key") for name in ("streams", "bans")),
     ("streams", "reminders_to_take"),
 }

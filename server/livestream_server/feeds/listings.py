@@ -9,6 +9,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from livestream_server.feeds.model import Position, Selection
 from livestream_server.mongo.client import Document
+from livestream_server.vocabulary import Role
 
 STREAM_INDEXES = [
     IndexModel([("deleted_at", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="newest"),
@@ -46,9 +47,6 @@ STREAM_INDEXES = [
         ],
         name="of_broadcaster",
     ),
-]
-PARTICIPANT_INDEXES = [
-    IndexModel([("_id.user", ASCENDING), ("joined_at", DESCENDING), ("stream", DESCENDING)], name="of_viewer"),
 ]
 
 
@@ -178,7 +176,7 @@ def watched(user: str) -> Listing:
     """Streams that have ended and in which `user` has an audience's participant, the last one first taken first."""
     return Listing(
         "watched",
-        {"_id.user": ObjectId(user)},
+        {"_id.user": ObjectId(user), "role": Role.AUDIENCE.value},
         ("joined_at", "stream"),
         collection="participants",
         join=(

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 import structlog
 from bson import ObjectId
-from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from livestream_server.feeds.listings import live
@@ -20,10 +19,6 @@ from livestream_server.feeds.store import Feeds
 from livestream_server.mongo.client import Database, Document
 from livestream_server.protocols import Clock
 
-INDEXES = [
-    IndexModel([("until", ASCENDING), ("stream", ASCENDING)], name="present_until"),
-    IndexModel([("joined_at", ASCENDING), ("creator", ASCENDING), ("_id.user", ASCENDING)], name="joined_lately"),
-]
 FEATURED, CREATORS = "featured", "creators"
 FEATURED_LENGTH, CREATORS_LENGTH = 10, 50
 LATELY = timedelta(days=30)
@@ -43,10 +38,6 @@ class Rankings:
         self._feeds = feeds
         self._clock = clock
         self._every = every
-
-    async def prepare(self) -> None:
-        """Create the indexes that counting rests on; nothing happens if they are there."""
-        await self._participants.create_indexes(INDEXES)
 
     async def featured(self) -> list[str]:
         """Ids of the streams that were watched most, the most watched first; some may have ended meanwhile."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from livestream_server.feeds.listings import PARTICIPANT_INDEXES, STREAM_INDEXES, Listing
+from livestream_server.feeds.listings import STREAM_INDEXES, Listing
 from livestream_server.feeds.model import Position
 from livestream_server.mongo.client import Database, Document
 
@@ -35,7 +35,6 @@ class Feeds:
     async def prepare(self) -> None:
         """Create the indexes that the lists rest on; nothing happens if they are there."""
         await self._database["streams"].create_indexes(STREAM_INDEXES)
-        await self._database["participants"].create_indexes(PARTICIPANT_INDEXES)
 
     async def read(self, listing: Listing, limit: int, *, skip: int = 0, after: Position | None = None) -> Slice:
         """At most `limit` streams, after the first `skip` of the list or of what follows `after`."""

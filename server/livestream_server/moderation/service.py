@@ -72,8 +72,7 @@ class ModerationServicer:
         )
 
     async def _kick(self, stream: StreamFacts, user: str, now: datetime) -> Kick:
-        own = stream.uid_of(user)
-        uids = *([] if own is None else [own]), *await self._participants.find_uids(stream.id, user)
+        uids = tuple(await self._participants.find_uids(stream.id, user))
         return Kick(stream.channel_name, uids, now + self._token_life + SLACK)
 
     async def ListBans(self, request: rpc.ListBansRequest, call: Call) -> rpc.ListBansResponse:
