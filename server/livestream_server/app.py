@@ -25,7 +25,6 @@ from livestream_server.mongo.lease import Lease
 from livestream_server.notifications.service import NotificationServicer
 from livestream_server.notifications.store import Inbox
 from livestream_server.notifications.worker import Worker
-from livestream_server.participants.presence import Audience
 from livestream_server.participants.service import AudienceServicer
 from livestream_server.participants.store import Participants
 from livestream_server.protocols import Clock
@@ -103,7 +102,7 @@ async def open_service(
         )
         stored_users = Users(database, cache_seconds=settings.user_cache_seconds)
         users = UserPresenter(stored_users)
-        audience, inbox = Audience(database, limits.host_silent), Inbox(database)
+        inbox = Inbox(database)
         bans = Bans(database)
         reminders = Reminders(database)
         stream_lists = StreamLists(database)
@@ -112,7 +111,7 @@ async def open_service(
         await auth.start()
         await thumbnails.start()
         with failures.translate_start_failures():
-            for each in (streams, stream_lists, participants, audience, stored_users, inbox, bans, reminders):
+            for each in (streams, stream_lists, participants, stored_users, inbox, bans, reminders):
                 await each.prepare()
 
         registry = Registry(
@@ -142,7 +141,7 @@ async def open_service(
         registry.add("livestream.v1.LiveStreamService", servicer)
         registry.add("livestream.v1.UserService", UserServicer(stored_users, clock))
         registry.add("livestream.v1.AccessService", AccessServicer(grants, streams, users, clock))
-        viewers = AudienceServicer(audience=audience, admission=admission, bans=bans, users=users, clock=clock)
+        viewers = AudienceServicer(participants=participants, admission=admission, bans=bans, users=users, clock=clock)
         registry.add("livestream.v1.AudienceService", viewers)
         notifications = NotificationServicer(inbox, settings.agora.notification_secret, clock)
         registry.add("livestream.v1.NotificationService", notifications)
@@ -170,7 +169,9 @@ async def open_service(
         service = Service(registry.handlers, registry.end_streams, auth.keys_known)
         every = timedelta(seconds=settings.sweep_seconds)
         sweeper = Sweeper(streams, limits, Lease(database, "sweeper", 3 * every), clock, every=every)
-        worker = Worker(inbox, audience, streams, Lease(database, "inbox", 10 * WORK_EVERY), clock, every=WORK_EVERY)
+        worker = Worker(
+            inbox, participants, streams, Lease(database, "inbox", 10 * WORK_EVERY), clock, every=WORK_EVERY
+        )
         tasks = [
             asyncio.create_task(_watch_database(database, service, on_ready)),
             asyncio.create_task(pool.keep_running()),

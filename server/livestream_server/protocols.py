@@ -95,13 +95,6 @@ class StreamFacts(Protocol):
     def require_on_air(self) -> None:
         """Raise FailedPrecondition unless the stream is active."""
 
-    # The next two go when participants keep all uids.
-    def uid_of(self, user: str) -> int | None:
-        """The uid that `user` has as a broadcaster."""
-
-    def broadcaster_with(self, uid: int) -> str | None:
-        """The id of the broadcaster who has this uid; None if it is of the audience, or nobody's."""
-
 
 class Streams(Protocol):
     """What other packages ask of the package `streams`."""
@@ -252,6 +245,8 @@ class Viewer(NamedTuple):
     user: str
     full_name: str
     username: str
+    role: Role = Role.AUDIENCE
+    """What they are to the stream by invitation: a broadcaster who watches does not count as audience."""
 
 
 class ParticipantFacts(Protocol):
@@ -303,7 +298,7 @@ class ParticipantEvents(Protocol):
     """Where Agora's events are kept; of the package `participants`, for `notifications`."""
 
     async def find_by_uid(self, stream_id: str, uid: int) -> ParticipantFacts | None:
-        """The participant of the stream who has this uid, of either kind."""
+        """The participant of the stream who has this uid; None for the second one that a broadcaster watches with."""
 
     async def record_events(self, stream_id: str, user: str, events: Sequence[Event]) -> Sequence[Event]:
         """Record what Agora tells of a participant; answers with all that it has told, in its order."""
@@ -322,9 +317,6 @@ class Participants(Protocol):
 
         `without` names, by stream, users who do not count.
         """
-
-    async def read_viewer_counts(self, stream_ids: Collection[str], now: datetime) -> Mapping[str, int]:
-        """How many users are in the audience of each stream, as counted lately; one without any may be absent."""
 
     async def list_watched(
         self, user: str, limit: int, *, skip: int = 0, after: tuple[datetime, str] | None = None

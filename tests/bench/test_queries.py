@@ -11,7 +11,7 @@ from bson import ObjectId
 from pymongo import MongoClient
 
 SCANNED = {
-    *((name, "_id_") for name in ("participants", "stage", "reminders", "access_grants")),
+    *((name, "_id_") for name in ("participants", "reminders", "access_grants")),
     ("streams", "one_stream_per_idempotency_key"),
     ("streams", "reminders_to_take"),
 }

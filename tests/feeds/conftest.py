@@ -75,7 +75,8 @@ class Stage:
                 "_id": {"stream": stream["_id"], "user": ObjectId(IDS.get(user, user))},
                 "stream": stream["_id"],
                 "creator": stream["creator"],
-                "uid": secrets.randbelow(2**31 - 1) + 1,
+                "role": "audience",
+                "uids": [secrets.randbelow(2**31 - 1) + 1],
                 "joined_at": joined_at,
                 "until": joined_at + (stay or timedelta(hours=1)),
             }

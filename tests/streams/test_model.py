@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from livestream_server.errors import InvalidArgument
 from livestream_server.streams.drafting import StreamDraft, channel_name, check_draft, draw_uids, new_stream
-from livestream_server.streams.model import MAX_UID, NotAGuest, NotTheCreator, Stream, StreamNotJoinable
-from livestream_server.vocabulary import Role, Status, StreamType
+from livestream_server.streams.model import NotAGuest, NotTheCreator, Stream, StreamNotJoinable
+from livestream_server.vocabulary import MAX_UID, Role, Status, StreamType
 
 NOW = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
 CREATOR, GUEST, STRANGER = "a" * 24, "b" * 24, "c" * 24

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from livestream_server.errors import InvalidArgument, Violation
-from livestream_server.streams.model import MAX_UID, Broadcaster, Stream
-from livestream_server.vocabulary import Role, Status, StreamType
+from livestream_server.streams.model import Broadcaster, Stream
+from livestream_server.vocabulary import MAX_UID, Role, Status, StreamType
 
 TITLE_LENGTH = 120
 MOTIVATION_LENGTH = 1_000

@@ -4,13 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
 
 from livestream_server.errors import FailedPrecondition, NotFound, PermissionDenied
 from livestream_server.vocabulary import EndReason, Role, Status, StreamType
-
-MAX_UID = 2**31 - 1  # Agora's pages disagree on the sign bit; mobile SDKs show larger ones as negative
-
 
 NOT_STARTED = (Status.PREPARING, Status.SCHEDULED)
 OPEN_TO_HOST = (*NOT_STARTED, Status.ACTIVE)
@@ -20,24 +16,12 @@ DELETABLE = tuple(each for each in Status if each is not Status.ACTIVE)
 
 @dataclass(frozen=True, slots=True)
 class Broadcaster:
-    """Someone who may publish. The uid is drawn at creation, so that entering needs no further write."""
+    """Someone who may publish. Their uid counts from their first join on, when it is that of their participant."""
 
     user: str
     role: Role
     uid: int
     joined_at: datetime | None = None
-
-
-class Participant(NamedTuple):
-    """What a user is let in as."""
-
-    role: Role
-    uid: int
-
-    @property
-    def publishes(self) -> bool:
-        """Whether this participant may send audio, video and data."""
-        return self.role is not Role.AUDIENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +95,6 @@ class Stream:
         self.require_role(user, role)
         self.require_open_to(role)
         return next(i for i, each in enumerate(self.broadcasters) if (each.user, each.role) == (user, role))
-
-    def broadcaster_with(self, uid: int) -> str | None:
-        """The id of the broadcaster who has this uid; None if it is of the audience, or nobody's."""
-        return next((each.user for each in self.broadcasters if each.uid == uid), None)
 
     def require_role(self, user: str, role: Role) -> None:
         """Raise NotTheCreator or NotAGuest if `user` cannot be `role`, which is host or guest."""

@@ -5,13 +5,20 @@ from datetime import datetime, timedelta
 from livestream.v1 import live_stream_service_pb2 as rpc
 from livestream.v1.live_stream_pb2 import END_REASON_UNSPECIFIED, LiveStream
 from livestream.v1.user_pb2 import UserSummary
-from livestream_server.participants.store import Participants
-from livestream_server.protocols import Clock, Summaries, Thumbnails, Users, Viewer
+from livestream_server.protocols import (
+    Clock,
+    ParticipantFacts,
+    ParticipantRegister,
+    Summaries,
+    Thumbnails,
+    Users,
+    Viewer,
+)
 from livestream_server.streams import presenter
 from livestream_server.streams.admission import MODERATE, Admission
 from livestream_server.streams.drafting import check_draft, new_stream
 from livestream_server.streams.expiry import Limits, longest_end
-from livestream_server.streams.model import GuestNotFound, NotJoined, Participant, Stream, StreamNotFound
+from livestream_server.streams.model import GuestNotFound, NotJoined, Stream, StreamNotFound
 from livestream_server.streams.requests import Join, parse_draft, parse_join, parse_role
 from livestream_server.streams.store import Streams
 from livestream_server.tokens.agora import Grant, TokenIssuer
@@ -30,7 +37,7 @@ class LiveStreamServicer:
         self,
         *,
         streams: Streams,
-        participants: Participants,
+        participants: ParticipantRegister,
         users: Users,
         admission: Admission,
         thumbnails: Thumbnails,
@@ -117,7 +124,7 @@ class LiveStreamServicer:
             await self._streams.record_host_left(stream, now)
         elif role is Role.AUDIENCE:
             await self._streams.record_departure(stream, now)
-            await self._participants.leave(stream.id, user, now)
+            await self._participants.record_leave(stream.id, user, now)
 
     async def EndStream(self, request: rpc.EndStreamRequest, call: Call) -> rpc.EndStreamResponse:
         caller, now = call.require_caller(), self._clock()
@@ -168,26 +175,24 @@ class LiveStreamServicer:
         summaries = await self._users.find_summaries([stream.creator, *stream.guests])
         return self._presenter.present(stream, stream.role_of(caller), summaries)
 
-    async def _find_participant(self, stream: Stream, user: str, role: Role, now: datetime) -> Participant:
+    async def _find_participant(self, stream: Stream, user: str, role: Role, now: datetime) -> ParticipantFacts:
         """The participant that `user` already has; raises what a join would raise, or NotJoined."""
         if role is Role.AUDIENCE:
             await self._admission.require_audience(stream, user)
-            participant = await self._participants.renew(stream, user, now)
-            if participant is None:
-                raise NotJoined(stream.id)
-            return participant
-        broadcaster = stream.broadcasters[stream.index_of_joining(user, role)]
-        if broadcaster.joined_at is None:
+        else:
+            stream.index_of_joining(user, role)
+        participant = await self._participants.renew(stream.id, user, role, stream.departures_until, now)
+        if participant is None:
             raise NotJoined(stream.id)
         if role is Role.HOST:
             await self._streams.record_host_seen(stream, now)
-        return Participant(role, broadcaster.uid)
+        return participant
 
     async def _issue_credentials(
-        self, stream: Stream, user: str, participant: Participant, now: datetime
+        self, stream: Stream, user: str, participant: ParticipantFacts, now: datetime
     ) -> tuple[rpc.AgoraCredentials, rpc.RtmCredentials]:
         """What lets `user` into Agora's channel and into RTM, from now on for the life of a token."""
-        grant = Grant(stream.channel_name, participant.uid, user, participant.publishes)
+        grant = Grant(stream.channel_name, participant.uid, user, participant.role is not Role.AUDIENCE)
         tokens = self._tokens.issue(grant, now, longest_end(stream, self._limits) + TOKEN_SLACK)
         expires_at = to_timestamp(tokens.expires_at)
         agora = rpc.AgoraCredentials(
@@ -209,24 +214,28 @@ class LiveStreamServicer:
 
     async def _admit(
         self, stream: Stream, summary: UserSummary, join: Join, now: datetime
-    ) -> tuple[Stream, Participant]:
+    ) -> tuple[Stream, ParticipantFacts]:
         """The stream with the user inside, and the participant they got."""
         user = summary.id
         if join.role is Role.AUDIENCE:
             await self._admission.require_audience(stream, user)
-            who = Viewer(user, f"{summary.name} {summary.surname}", summary.username)
-            return stream, await self._participants.admit(stream, who, now)
+            role = stream.role_of(user) or Role.AUDIENCE
+            viewer = Viewer(user, f"{summary.name} {summary.surname}", summary.username, role)
+            return stream, await self._participants.admit(
+                stream.id, stream.creator, viewer, stream.departures_until, now
+            )
         while True:
             place = stream.index_of_joining(user, join.role)
             broadcaster = stream.broadcasters[place]
             if broadcaster.joined_at is not None and stream.status is Status.ACTIVE:
                 if join.role is Role.HOST:
                     await self._streams.record_host_seen(stream, now)
-                return stream, Participant(join.role, broadcaster.uid)
+                return stream, broadcaster
+            participant = await self._participants.admit_broadcaster(stream.id, stream.creator, user, join.role, now)
             entered = (
-                await self._streams.start(stream, now)
+                await self._streams.start(stream, participant.uid, now)
                 if join.role is Role.HOST
-                else await self._streams.enter(stream, place, now)
+                else await self._streams.enter(stream, place, participant.uid, now)
             )
             # Where another call was faster, the stream is in another state now: decide again.
             stream = entered or await self._streams.get(stream.id)

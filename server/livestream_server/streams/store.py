@@ -154,12 +154,12 @@ class Streams:
             return None
         return await self.find_by_idempotency_key(creator, request_id, fingerprint)
 
-    async def start(self, stream: Stream, now: datetime) -> Stream | None:
+    async def start(self, stream: Stream, uid: int, now: datetime) -> Stream | None:
         """Make a preparing or scheduled stream active, its host inside; None if it is no longer in such a state.
 
         Raises CreatorAlreadyLive if another stream of the creator is active.
         """
-        host = replace(stream.broadcasters[0], joined_at=now)
+        host = replace(stream.broadcasters[0], uid=uid, joined_at=now)
         started = replace(
             stream,
             status=Status.ACTIVE,
@@ -167,7 +167,12 @@ class Streams:
             started_at=now,
             host_seen_at=now,
         )
-        values = {"status": Status.ACTIVE.value, "started_at": now, "broadcasters.0.joined_at": now}
+        values = {
+            "status": Status.ACTIVE.value,
+            "started_at": now,
+            "broadcasters.0.uid": uid,
+            "broadcasters.0.joined_at": now,
+        }
         try:
             return await self._update_conditionally(
                 stream, NOT_STARTED, values | self._host_seen_values(started, now), now
@@ -175,9 +180,10 @@ class Streams:
         except DuplicateKeyError:
             raise CreatorAlreadyLive(stream.id) from None
 
-    async def enter(self, stream: Stream, place: int, now: datetime) -> Stream | None:
+    async def enter(self, stream: Stream, place: int, uid: int, now: datetime) -> Stream | None:
         """Record that the broadcaster at `place` has entered the active stream; None if it is no longer active."""
-        return await self._update_conditionally(stream, [Status.ACTIVE], {f"broadcasters.{place}.joined_at": now}, now)
+        values = {f"broadcasters.{place}.uid": uid, f"broadcasters.{place}.joined_at": now}
+        return await self._update_conditionally(stream, [Status.ACTIVE], values, now)
 
     async def record_host_seen(self, stream: Stream, now: datetime) -> None:
         """Note that the host of an active stream is present, at most once a minute unless they were gone."""
