@@ -103,7 +103,7 @@ def stream_document(number: int) -> Document:
 
 
 def channel(number: int) -> str:
-    return f"evening-guitar-{number}-{number:010d}"
+    return f"evening-guitar-{number}-{stream_id(number)}"
 
 
 def user_document(number: int) -> Document:

@@ -24,11 +24,12 @@ from livestream_gateway.settings import GatewaySettings
 from livestream_run import logs
 from livestream_server.auth.jwt import Authenticator
 from livestream_server.mongo import failures
+from livestream_server.participants.store import Participant
 from livestream_server.protocols import Viewer
 from livestream_server.settings import Settings
 from livestream_server.streams.admission import Admission
 from livestream_server.streams.expiry import Limits
-from livestream_server.streams.model import Participant, Stream
+from livestream_server.streams.model import Stream
 from livestream_server.streams.service import LiveStreamServicer
 from livestream_server.streams.store import from_document
 from livestream_server.tokens.agora import create_token_issuer
@@ -69,11 +70,15 @@ class Users:
 class Participants:
     """A participant for everyone, everywhere."""
 
-    async def admit(self, stream: Stream, who: Viewer, now: datetime) -> Participant:
-        return await self.renew(stream, who.user, now)
+    async def admit(
+        self, stream_id: str, _creator: str, viewer: Viewer, departures_until: datetime | None, now: datetime
+    ) -> Participant:
+        return await self.renew(stream_id, viewer.user, Role.AUDIENCE, departures_until, now)
 
-    async def renew(self, _stream: Stream, user: str, _now: datetime) -> Participant:
-        return Participant(Role.AUDIENCE, int(user[-8:], 16) + 1)
+    async def renew(
+        self, _stream_id: str, user: str, role: Role, _departures_until: datetime | None, now: datetime
+    ) -> Participant:
+        return Participant(user, role, int(user[-8:], 16) + 1, now)
 
 
 class Images:

@@ -234,6 +234,8 @@ class Viewer(NamedTuple):
     user: str
     full_name: str
     username: str
+    role: Role = Role.AUDIENCE
+    """What they are to the stream by invitation: a broadcaster who watches does not count as audience."""
 
 
 class ParticipantFacts(Protocol):

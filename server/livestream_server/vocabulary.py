@@ -8,6 +8,9 @@ from enum import StrEnum
 ID = re.compile(r"[0-9a-f]{24}")
 """An id: 24 hexadecimal digits in lower case, as MongoDB's ObjectId is written."""
 
+MAX_UID = 2**31 - 1
+"""The largest uid. Agora's pages disagree on the sign bit; mobile SDKs show larger ones as negative numbers."""
+
 
 class Status(StrEnum):
     """Where a stream is in its life."""

@@ -10,19 +10,19 @@ write changes `revision`, so that it never derives from what is no longer there.
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from secrets import randbelow
+from typing import NamedTuple
 
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
 from livestream_server.bounded_cache import BoundedCache
 from livestream_server.mongo.batcher import Batcher
 from livestream_server.mongo.client import Database, Document
 from livestream_server.mongo.search import to_search_text
 from livestream_server.protocols import Viewer
-from livestream_server.streams.drafting import draw_uid
-from livestream_server.streams.model import Participant, Stream
-from livestream_server.vocabulary import Role
+from livestream_server.vocabulary import MAX_UID, Role
 
 ONE_UID = "uid_used_once_per_stream"
 INDEXES = [
@@ -37,6 +37,15 @@ DUPLICATE_KEY = 11000  # MongoDB's code
 
 _Participant = tuple[int, datetime]
 """Its uid, and when its user was last noted to be there. A plain tuple, because a process remembers very many."""
+
+
+class Participant(NamedTuple):
+    """A user's place in a stream."""
+
+    user: str
+    role: Role
+    uid: int
+    joined_at: datetime | None = None
 
 
 class Participants:
@@ -55,34 +64,64 @@ class Participants:
         """Create the index that keeps uids apart; nothing happens if it is there."""
         await self._participants.create_indexes(INDEXES)
 
-    async def admit(self, stream: Stream, who: Viewer, now: datetime) -> Participant:
+    async def admit_broadcaster(
+        self, stream_id: str, creator: str, user: str, role: Role, now: datetime
+    ) -> Participant:
+        """The participant of `user` as host or guest: the one that they had, or a new one."""
+        key = _broadcaster_id(stream_id, user, role)
+        document: Document = {"_id": key, "schema": 1, "uid": randbelow(MAX_UID) + 1, "joined_at": None, "until": None}
+        try:
+            await self._participants.insert_one({**document, "creator": ObjectId(creator)})
+        except DuplicateKeyError:
+            found = await self._participants.find_one({"_id": key})
+            document = found or document
+        self._cache.put(_cache_key(stream_id, user) + role.encode(), (document["uid"], now))
+        return Participant(user, role, document["uid"])
+
+    async def _find_broadcaster(self, stream_id: str, user: str, role: Role) -> Participant | None:
+        key = _cache_key(stream_id, user) + role.encode()
+        known = self._cache.get(key)
+        if known is None:
+            document = await self._participants.find_one({"_id": _broadcaster_id(stream_id, user, role)})
+            if document is None:
+                return None
+            return Participant(user, role, document["uid"])
+        return Participant(user, role, known[0])
+
+    async def admit(
+        self, stream_id: str, creator: str, who: Viewer, departures_until: datetime | None, now: datetime
+    ) -> Participant:
         """The participant of `who` in the audience: the one that they had, or a new one.
 
         A first join is one insert: the `_id` settles races of one user, the index those for a uid. A re-join
         writes at most once a minute, when it was, unless they may have left meanwhile.
         """
-        key = _cache_key(stream.id, who.user)
+        key = _cache_key(stream_id, who.user)
         participant = self._cache.get(key)
         if participant is None:
-            uid = await self._insert(stream, who, now)
+            uid = await self._insert(stream_id, creator, who, now)
             if uid:
                 self._cache.put(key, (uid, now))
-                return Participant(Role.AUDIENCE, uid)
-            participant = await self._find(stream.id, who.user)
+                return Participant(who.user, Role.AUDIENCE, uid)
+            participant = await self._find(stream_id, who.user)
             if participant is None:
                 raise LookupError("a participant that was there is gone")
-        await self._record_seen(stream, who.user, participant, who, now)
-        return Participant(Role.AUDIENCE, participant[0])
+        await self._record_seen(stream_id, departures_until, who.user, participant, who, now=now)
+        return Participant(who.user, Role.AUDIENCE, participant[0])
 
-    async def renew(self, stream: Stream, user: str, now: datetime) -> Participant | None:
+    async def renew(
+        self, stream_id: str, user: str, role: Role, departures_until: datetime | None, now: datetime
+    ) -> Participant | None:
         """`user` in the audience, and a note that they were seen; None if they never joined."""
-        participant = self._cache.get(_cache_key(stream.id, user)) or await self._find(stream.id, user)
+        if role is not Role.AUDIENCE:
+            return await self._find_broadcaster(stream_id, user, role)
+        participant = self._cache.get(_cache_key(stream_id, user)) or await self._find(stream_id, user)
         if participant is None:
             return None
-        await self._record_seen(stream, user, participant, None, now)
-        return Participant(Role.AUDIENCE, participant[0])
+        await self._record_seen(stream_id, departures_until, user, participant, None, now=now)
+        return Participant(user, Role.AUDIENCE, participant[0])
 
-    async def leave(self, stream_id: str, user: str, now: datetime) -> None:
+    async def record_leave(self, stream_id: str, user: str, now: datetime) -> None:
         """Note that `user` has left; nothing happens if they are not present, or were seen after `now`."""
         await self._participants.update_one(
             {"_id": _participant_id(stream_id, user), "last_seen": {"$lte": now}, "until": {"$gt": now}},
@@ -119,7 +158,7 @@ class Participants:
         self, user: str, limit: int, *, skip: int = 0, after: tuple[datetime, str] | None = None
     ) -> Sequence[tuple[str, datetime]]:
         """Ids of the streams that `user` watched, and when they first joined each, the latest first."""
-        wanted: Document = {"_id.user": ObjectId(user)}
+        wanted: Document = {"_id.user": ObjectId(user), "joined_at": {"$ne": None}}
         if after:
             joined_at, stream_id = after
             wanted |= {
@@ -157,16 +196,23 @@ class Participants:
         return [participant[0]] if participant else []
 
     async def _record_seen(
-        self, stream: Stream, user: str, participant: _Participant, who: Viewer | None, now: datetime
+        self,
+        stream_id: str,
+        departures_until: datetime | None,
+        user: str,
+        participant: _Participant,
+        who: Viewer | None,
+        *,
+        now: datetime,
     ) -> None:
         """Note that `user`, of whom `who` tells more if it is there, is in the stream."""
         uid, last_seen = participant
-        departed = stream.departures_until is not None and last_seen < stream.departures_until
+        departed = departures_until is not None and last_seen < departures_until
         if now - last_seen < SEEN_EVERY and not departed:
-            if _cache_key(stream.id, user) not in self._cache:
-                self._cache.put(_cache_key(stream.id, user), participant)
+            if _cache_key(stream_id, user) not in self._cache:
+                self._cache.put(_cache_key(stream_id, user), participant)
             return
-        key, until = _participant_id(stream.id, user), now + self._stay
+        key, until = _participant_id(stream_id, user), now + self._stay
         values = {"last_seen": now, "left_at": None, "until": until, **(_to_search(who) if who else {})}
         stayed = await self._participants.update_one(
             {"_id": key, "visits.0.until": {"$gt": now}},
@@ -182,20 +228,17 @@ class Participants:
                     "$inc": {"revision": 1},
                 },
             )
-        self._cache.put(_cache_key(stream.id, user), (uid, now))
+        self._cache.put(_cache_key(stream_id, user), (uid, now))
 
-    async def _insert(self, stream: Stream, who: Viewer, now: datetime) -> int | None:
+    async def _insert(self, stream_id: str, creator: str, who: Viewer, now: datetime) -> int | None:
         """The uid of a new participant, or None if the user has one."""
-        taken = {each.uid for each in stream.broadcasters}
         while True:
-            uid = draw_uid()
-            if uid in taken:
-                continue
+            uid = randbelow(MAX_UID) + 1
             document: Document = {
-                "_id": _participant_id(stream.id, who.user),
+                "_id": _participant_id(stream_id, who.user),
                 "schema": 1,
-                "stream": ObjectId(stream.id),
-                "creator": ObjectId(stream.creator),
+                "stream": ObjectId(stream_id),
+                "creator": ObjectId(creator),
                 "uid": uid,
                 "joined_at": now,
                 "last_seen": now,
@@ -239,6 +282,11 @@ def _to_search(who: Viewer) -> Document:
 def _participant_id(stream_id: str, user: str) -> Document:
     """The `_id` of the one participant. The order of its parts is part of the key."""
     return {"stream": ObjectId(stream_id), "user": ObjectId(user)}
+
+
+def _broadcaster_id(stream_id: str, user: str, role: Role) -> Document:
+    """Beside the `_id` of the same user in the audience."""
+    return {**_participant_id(stream_id, user), "role": role.value}
 
 
 def _cache_key(stream_id: str, user: str) -> bytes:

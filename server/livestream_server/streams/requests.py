@@ -1,4 +1,4 @@
-"""What callers send to LiveStreamService, as values; raises InvalidArgument for what can have no meaning."""
+"""The requests of LiveStreamService as values of the domain; InvalidArgument for what has no meaning."""
 
 from typing import NamedTuple
 
@@ -11,8 +11,8 @@ from livestream.v1.live_stream_service_pb2 import (
 )
 from livestream_server.errors import InvalidArgument, Violation
 from livestream_server.streams import presenter
-from livestream_server.streams.drafting import StreamDraft
-from livestream_server.transport.values import parse_instant, parse_object_id
+from livestream_server.streams.drafting import IdempotencyKey, StreamDraft
+from livestream_server.transport.values import parse_idempotency_key, parse_instant, parse_object_id
 from livestream_server.vocabulary import Role, StreamType
 
 _TYPES: dict[int, StreamType] = {number: each for each, number in presenter.TYPES.items()}
@@ -21,7 +21,7 @@ _ROLES: dict[int, Role] = {number: each for each, number in presenter.ROLES.item
 
 
 def parse_draft(request: CreateStreamRequest) -> StreamDraft:
-    """The draft that the request describes; its rules are checked elsewhere."""
+    """The draft that the request describes, unchecked."""
     has = request.HasField
     return StreamDraft(
         title=request.title,
@@ -37,6 +37,12 @@ def parse_draft(request: CreateStreamRequest) -> StreamDraft:
     )
 
 
+def parse_key(request: CreateStreamRequest, draft: StreamDraft) -> IdempotencyKey | None:
+    """The idempotency key of a request for `draft`; None if it has none, InvalidArgument if it can be none."""
+    text = parse_idempotency_key(request.request_id)
+    return IdempotencyKey.of(text, draft, request.thumbnail) if text else None
+
+
 def parse_role(request: JoinStreamRequest | RenewTokensRequest | LeaveStreamRequest) -> Role | None:
     """The role that the request names, if any; raises InvalidArgument if there is no such role."""
     if request.role and request.role not in _ROLES:
@@ -45,14 +51,14 @@ def parse_role(request: JoinStreamRequest | RenewTokensRequest | LeaveStreamRequ
 
 
 class Join(NamedTuple):
-    """Who wants to enter what, as what."""
+    """Which stream to enter, and in which role."""
 
     stream_id: str
     role: Role
 
 
 def parse_join(request: JoinStreamRequest) -> Join:
-    """The join. What the request says of the device is dropped: nothing reads it."""
+    """The stream and the role. The fields of the device are ignored: nothing reads them."""
     role = parse_role(request)
     if role is None:
         raise InvalidArgument(Violation("role", "is required"))
