@@ -94,7 +94,7 @@ def creator() -> str:
 async def create(store: Streams, creator: str, number: int = 1) -> list[Stream]:
     draft = StreamDraft("t", (), StreamType.SOLO, None, None, None, None, None)
     made = [new_stream(store.choose_id(creator, None), draft, creator, None, NOW) for _ in range(number)]
-    return [await store.add(each, None) for each in made]
+    return [await store.add(each, None, draft) for each in made]
 
 
 async def find_active(store: Streams, streams: Sequence[Stream]) -> list[str]:

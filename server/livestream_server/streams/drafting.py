@@ -1,15 +1,12 @@
-"""What a new stream must look like, how its channels are named, and which request made it."""
+"""What a new stream must look like, and how its channels are named."""
 
-import hashlib
-import json
 import re
 import secrets
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
 
 from livestream_server.errors import InvalidArgument, Violation
 from livestream_server.streams.model import Broadcaster, Stream
@@ -40,6 +37,8 @@ class StreamDraft:
     duration_goal: int | None
     motivation: str | None
     planned_start: datetime | None
+    thumbnail: bytes = field(default=b"", repr=False)
+    """The image as it was sent; empty if there is none."""
 
 
 def new_stream(stream_id: str, draft: StreamDraft, creator: str, thumbnail: str | None, now: datetime) -> Stream:
@@ -91,11 +90,11 @@ def check_draft(draft: StreamDraft, creator: str, now: datetime) -> None:
         raise InvalidArgument(*violations)
 
 
-def _text(field: str, value: str, shortest: int, longest: int) -> list[Violation]:
+def _text(name: str, value: str, shortest: int, longest: int) -> list[Violation]:
     text = _tidy(value)
     if shortest <= len(text) <= longest and not any(unicodedata.category(each) == "Cc" for each in text):
         return []
-    return [Violation(field, f"must be {shortest} to {longest} characters, no control characters")]
+    return [Violation(name, f"must be {shortest} to {longest} characters, no control characters")]
 
 
 def _guests(draft: StreamDraft, creator: str) -> list[Violation]:
@@ -129,22 +128,3 @@ def draw_rtm_channel() -> str:
     (AgoraIO/Docs, shared/signaling/authentication-workflow)
     """
     return secrets.token_hex(24)
-
-
-class IdempotencyKey(NamedTuple):
-    """The caller's name for one creation, and what they asked for under it."""
-
-    text: str
-    fingerprint: bytes
-    """Of the parsed draft and the thumbnail: two requests that mean the same have the same."""
-
-    @classmethod
-    def of(cls, text: str, draft: StreamDraft, thumbnail: bytes) -> "IdempotencyKey":
-        """The key of a request for `draft` with the image `thumbnail`."""
-        content = {**asdict(draft), "thumbnail": hashlib.sha256(thumbnail).hexdigest()}
-        return cls(text, hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).digest())
-
-    def derive_id(self, creator: str) -> str:
-        """The id of the stream that this key of `creator` makes: the same for ever, in every process."""
-        content = b"livestream.stream.v1" + bytes.fromhex(creator) + self.text.encode()
-        return hashlib.sha256(content).digest()[:12].hex()

@@ -27,7 +27,7 @@ class Broadcaster:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A live stream. `broadcasters` holds the creator first, then the guests; it never changes."""
+    """A live stream. `broadcasters` holds the creator and the guests, each found by their user id."""
 
     id: str
     title: str
@@ -62,12 +62,12 @@ class Stream:
     @property
     def creator(self) -> str:
         """The owner, who hosts."""
-        return self.broadcasters[0].user
+        return next(each.user for each in self.broadcasters if each.role is Role.HOST)
 
     @property
     def guests(self) -> list[str]:
         """Ids of the guests, in the order of their invitation."""
-        return [each.user for each in self.broadcasters[1:]]
+        return [each.user for each in self.broadcasters if each.role is Role.GUEST]
 
     def role_of(self, user: str) -> Role | None:
         """The role that `user` was invited in: host or guest; None for everyone else."""

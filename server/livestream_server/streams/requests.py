@@ -11,8 +11,8 @@ from livestream.v1.live_stream_service_pb2 import (
 )
 from livestream_server.errors import InvalidArgument, Violation
 from livestream_server.streams import presenter
-from livestream_server.streams.drafting import IdempotencyKey, StreamDraft
-from livestream_server.transport.values import parse_idempotency_key, parse_instant, parse_object_id
+from livestream_server.streams.drafting import StreamDraft
+from livestream_server.transport.values import parse_instant, parse_object_id
 from livestream_server.vocabulary import Role, StreamType
 
 _TYPES: dict[int, StreamType] = {number: each for each, number in presenter.TYPES.items()}
@@ -34,13 +34,8 @@ def parse_draft(request: CreateStreamRequest) -> StreamDraft:
         planned_start=(
             parse_instant("planned_start_date", request.planned_start_date) if has("planned_start_date") else None
         ),
+        thumbnail=request.thumbnail,
     )
-
-
-def parse_key(request: CreateStreamRequest, draft: StreamDraft) -> IdempotencyKey | None:
-    """The idempotency key of a request for `draft`; None if it has none, InvalidArgument if it can be none."""
-    text = parse_idempotency_key(request.request_id)
-    return IdempotencyKey.of(text, draft, request.thumbnail) if text else None
 
 
 def parse_role(request: JoinStreamRequest | RenewTokensRequest | LeaveStreamRequest) -> Role | None:

@@ -8,14 +8,14 @@ from livestream.v1.user_pb2 import UserSummary
 from livestream_server.protocols import Clock, ParticipantRegister, Summaries, Thumbnails, Users, Viewer
 from livestream_server.streams import presenter
 from livestream_server.streams.admission import MODERATE, Admission
-from livestream_server.streams.drafting import IdempotencyKey, StreamDraft, check_draft, new_stream
+from livestream_server.streams.drafting import StreamDraft, check_draft, new_stream
 from livestream_server.streams.expiry import Limits, longest_end
 from livestream_server.streams.model import GuestNotFound, NotJoined, Stream, StreamNotFound
-from livestream_server.streams.requests import parse_draft, parse_join, parse_key, parse_role
+from livestream_server.streams.requests import parse_draft, parse_join, parse_role
 from livestream_server.streams.store import Streams
 from livestream_server.tokens.agora import Grant, TokenIssuer
 from livestream_server.transport.call import Call
-from livestream_server.transport.values import parse_object_id, to_timestamp
+from livestream_server.transport.values import parse_idempotency_key, parse_object_id, to_timestamp
 from livestream_server.vocabulary import Role, Status
 
 TOKEN_SLACK = timedelta(minutes=5)
@@ -49,23 +49,22 @@ class LiveStreamServicer:
 
     async def CreateStream(self, request: rpc.CreateStreamRequest, call: Call) -> rpc.CreateStreamResponse:
         caller = call.user_id
-        draft = parse_draft(request)
-        key = parse_key(request, draft)
+        draft, key = parse_draft(request), parse_idempotency_key(request.request_id)
         # A repeat is answered before any rule, because time has passed: a start that was ahead may lie behind.
-        stream = await self._streams.find_by_idempotency_key(caller, key) if key else None
+        stream = await self._streams.find_by_idempotency_key(caller, key, draft) if key else None
         if stream is None:
-            stream = await self._streams.add(await self._draw_up(draft, request.thumbnail, caller, key), key)
+            stream = await self._streams.add(await self._draw_up(draft, caller, key), key, draft)
         summaries = await self._users.find_summaries_for(caller, stream.guests)
         return rpc.CreateStreamResponse(live_stream=self._presenter.present(stream, Role.HOST, summaries))
 
-    async def _draw_up(self, draft: StreamDraft, image: bytes, caller: str, key: IdempotencyKey | None) -> Stream:
+    async def _draw_up(self, draft: StreamDraft, caller: str, key: str | None) -> Stream:
         """The stream of the draft, not stored yet; raises whatever forbids it."""
         now = self._clock()
         check_draft(draft, caller, now)
         known = await self._users.find_summaries_for(caller, draft.guests)
         if unknown := set(draft.guests) - known.keys():
             raise GuestNotFound(unknown)
-        thumbnail = await self._thumbnails.store(image, caller) if image else None
+        thumbnail = await self._thumbnails.store(draft.thumbnail, caller) if draft.thumbnail else None
         return new_stream(self._streams.choose_id(caller, key), draft, caller, thumbnail, now)
 
     async def JoinStream(self, request: rpc.JoinStreamRequest, call: Call) -> rpc.JoinStreamResponse:

@@ -21,7 +21,8 @@ from livestream_server.bounded_cache import BoundedCache
 from livestream_server.errors import IdempotencyKeyReused
 from livestream_server.mongo.client import WRITE_CONCERN, Database, Document
 from livestream_server.mongo.document_loader import DocumentLoader
-from livestream_server.streams.drafting import IdempotencyKey, channel_name, draw_rtm_channel
+from livestream_server.mongo.idempotency import derive_id, fingerprint
+from livestream_server.streams.drafting import StreamDraft, channel_name, draw_rtm_channel
 from livestream_server.streams.expiry import Limits, due_at
 from livestream_server.streams.journal import HIDDEN, JoinedBroadcaster, build_update
 from livestream_server.streams.model import (
@@ -50,6 +51,9 @@ INDEXES = [
 CACHED_STREAMS = 2048  # streams, of about 2 KB each
 SEEN_EVERY = timedelta(minutes=1)
 DEPARTURES = timedelta(minutes=1)
+PURPOSE = "livestream.stream.v1"
+"""What idempotency keys are for here. It is part of stored ids, so it never changes."""
+
 PAUSE = 0.005, 0.05
 """Seconds, at least and at most, before a start is tried again."""
 SNAPSHOT = ReadConcern("snapshot")
@@ -76,9 +80,9 @@ class Streams:
         """Create the indexes; nothing happens if they are there."""
         await self._streams.create_indexes(INDEXES)
 
-    def choose_id(self, creator: str, key: IdempotencyKey | None) -> str:
-        """The id for a stream that is not stored yet: that of its key, or a new one."""
-        return key.derive_id(creator) if key else str(ObjectId())
+    def choose_id(self, creator: str, key: str | None) -> str:
+        """The id for a stream that is not stored yet: that of its idempotency key, or a new one."""
+        return str(derive_id(PURPOSE, creator, key) if key else ObjectId())
 
     async def get(self, stream_id: str) -> Stream:
         """The stream; raises StreamNotFound."""
@@ -122,32 +126,32 @@ class Streams:
         """Raise StreamNotFound unless the stream exists."""
         await self.get(stream_id)
 
-    async def find_by_idempotency_key(self, creator: str, key: IdempotencyKey) -> Stream | None:
+    async def find_by_idempotency_key(self, creator: str, key: str, draft: StreamDraft) -> Stream | None:
         """The stream that this key of `creator` made, deleted or not; None if the key is new.
 
-        Raises IdempotencyKeyReused if it was made of another content.
+        Raises IdempotencyKeyReused if it was made of another draft.
         """
-        document = await self._streams.find_one({"_id": ObjectId(key.derive_id(creator))}, HIDDEN)
-        if document is None or (document["creator"], document.get("request_id")) != (ObjectId(creator), key.text):
+        document = await self._streams.find_one({"_id": derive_id(PURPOSE, creator, key)}, HIDDEN)
+        if document is None or (document["creator"], document.get("request_id")) != (ObjectId(creator), key):
             return None
-        if document["fingerprint"] != key.fingerprint:
+        if document["fingerprint"] != fingerprint(draft):
             raise IdempotencyKeyReused(live_stream_id=str(document["_id"]))
         return from_document(document)
 
-    async def add(self, stream: Stream, key: IdempotencyKey | None) -> Stream:
-        """Store a new stream; answers with it, or with the one that a racing call with the same key has made.
+    async def add(self, stream: Stream, key: str | None, draft: StreamDraft) -> Stream:
+        """Store the stream of a draft; answers with it, or with the one that a racing call with the same key has made.
 
-        The key is the `_id`, and stands with the fingerprint in the document, so there is no second write to lose.
-        Raises IdempotencyKeyReused if the racing call had another content.
+        The key gives the `_id`, and stands with the fingerprint in the document, so there is no second write to lose.
+        Raises IdempotencyKeyReused if the racing call had another draft.
         """
         while True:
             document = {**to_document(stream), "due_at": due_at(stream, self._limits)}
             if key:
-                document |= {"request_id": key.text, "fingerprint": key.fingerprint}
+                document |= {"request_id": key, "fingerprint": fingerprint(draft)}
             try:
                 await self._streams.insert_one(document)
             except DuplicateKeyError:
-                if key and (made := await self.find_by_idempotency_key(stream.creator, key)):
+                if key and (made := await self.find_by_idempotency_key(stream.creator, key, draft)):
                     return made
                 # Another's stream has this id.
                 another = str(ObjectId())
