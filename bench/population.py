@@ -84,6 +84,7 @@ def stream_document(number: int) -> Document:
         type=StreamType.SOLO,
         channel_name=channel(number),
         rtm_channel=f"{number:048x}",
+        creator=user_id(number),
         broadcasters=(Broadcaster(user_id(number), Role.HOST, 1_000_000 + number, NOW),),
         thumbnail=None,
         status=Status.ACTIVE,

@@ -331,7 +331,6 @@ async def test_every_query_is_served_by_an_index(env: ServiceEnvironment, backst
             {"stream": document["stream"], "uid": document["uid"]},
         ],
         "notifications": [{"pending": {"$gt": ObjectId("0" * 24)}}],
-        "streams": [{"channel_name": "c"}],
     }
     for collection, filters in queries.items():
         for condition in filters:

@@ -69,7 +69,8 @@ class Participants:
     ) -> Participant:
         """The participant of `user` as host or guest: the one that they had, or a new one."""
         key = _broadcaster_id(stream_id, user, role)
-        document: Document = {"_id": key, "schema": 1, "uid": randbelow(MAX_UID) + 1, "joined_at": None, "until": None}
+        document: Document = {"_id": key, "schema": 1, "stream": ObjectId(stream_id), "uid": randbelow(MAX_UID) + 1}
+        document |= {"joined_at": None, "until": None, "events": []}
         try:
             await self._participants.insert_one({**document, "creator": ObjectId(creator)})
         except DuplicateKeyError:

@@ -51,6 +51,7 @@ def new_stream(stream_id: str, draft: StreamDraft, creator: str, thumbnail: str 
         type=draft.type or StreamType.SOLO,
         channel_name=channel_name(draft.title, stream_id),
         rtm_channel=draw_rtm_channel(),
+        creator=creator,
         broadcasters=(Broadcaster(creator, Role.HOST), *(Broadcaster(each, Role.GUEST) for each in draft.guests)),
         thumbnail=thumbnail,
         status=Status.SCHEDULED if start else Status.PREPARING,

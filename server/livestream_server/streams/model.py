@@ -33,6 +33,8 @@ class Stream:
     title: str
     type: StreamType
     channel_name: str
+    creator: str
+    """The owner, who hosts."""
     broadcasters: tuple[Broadcaster, ...]
     thumbnail: str | None
     status: Status
@@ -58,11 +60,6 @@ class Stream:
     """Whether a user was ever banned, so that a join must look its user up among the bans."""
     rtm_channel: str | None = field(default=None, repr=False)
     """The message channel, a secret of those who were let in; None where it is not read, or was never drawn."""
-
-    @property
-    def creator(self) -> str:
-        """The owner, who hosts."""
-        return next(each.user for each in self.broadcasters if each.role is Role.HOST)
 
     @property
     def guests(self) -> list[str]:

@@ -425,6 +425,7 @@ def from_document(document: Mapping[str, Any]) -> Stream:
         title=document["title"],
         type=StreamType(document["type"]),
         channel_name=document["channel_name"],
+        creator=str(document["creator"]),
         broadcasters=tuple(
             Broadcaster(str(each["user"]), Role(each["role"]), each["uid"], each["joined_at"])
             for each in document["broadcasters"]
