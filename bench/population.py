@@ -81,6 +81,7 @@ def stream_document(number: int) -> Document:
         type=StreamType.SOLO,
         channel_name=channel(number),
         rtm_channel=f"{number:048x}",
+        creator=user_id(number),
         broadcasters=(Broadcaster(user_id(number), Role.HOST, 1_000_000 + number, NOW),),
         thumbnail=None,
         status=Status.ACTIVE,
@@ -100,7 +101,7 @@ def stream_document(number: int) -> Document:
 
 
 def channel(number: int) -> str:
-    return f"evening-guitar-{number}-{number:010d}"
+    return f"evening-guitar-{number}-{stream_id(number)}"
 
 
 def user_document(number: int) -> Document:

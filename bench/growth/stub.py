@@ -20,7 +20,8 @@ from bench.memory import Document, Memory, Unknown
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 
-from livestream_server.streams.journal import build_update
+from livestream_server.streams.journal import JoinedBroadcaster, build_update
+from livestream_server.vocabulary import Role
 
 CHANGE = "benchChange"
 """A command of our own: the host of a stream comes in once more, which is a change that watchers are told."""
@@ -157,7 +158,8 @@ class Crowd(Memory):
 
     def _change(self, command: Document) -> Document:
         now = datetime.now(UTC)
-        update = build_update({"broadcasters.0.joined_at": now}, now)
+        host = JoinedBroadcaster(population.user_id(number_of(command["stream"])), Role.HOST, 7)
+        update = build_update({"broadcasters.0.joined_at": now}, now, host)
         self._changed(self._collections["streams"], {"_id": command["stream"]}, update)
         for each in self.change_streams.values():
             each.happened(command["stream"])

@@ -32,12 +32,10 @@ from livestream_server.reminders.service import ReminderServicer
 from livestream_server.reminders.store import Reminders
 from livestream_server.settings import Settings
 from livestream_server.streams.admission import Admission
-from livestream_server.streams.expiry import Limits
-from livestream_server.streams.presenter import StoredStreamPresenter
+from livestream_server.streams.expiry import Limits, Sweeper
+from livestream_server.streams.presenter import Journals, StoredStreamPresenter
 from livestream_server.streams.service import LiveStreamServicer
 from livestream_server.streams.store import StreamLists, Streams
-from livestream_server.streams.sweeper import Sweeper
-from livestream_server.streams.watching import Journals
 from livestream_server.tokens.agora import create_token_issuer
 from livestream_server.transport import limits as caller_limits
 from livestream_server.transport.pipeline import Guards, Handler, Registry

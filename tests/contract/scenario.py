@@ -180,7 +180,7 @@ class _Guest:
         if key == "token":
             return "<token>"
         if key == "channelName":
-            return re.sub(r"-[a-z0-9]{10}$", "-<suffix>", text)
+            return re.sub(r"-[0-9a-f]{24}$", "-<suffix>", text)
         return next((f"<{name}>" for name, found in self.ids.items() if found == text), text)
 
 

@@ -42,6 +42,7 @@ class Stage:
                 "title": "t",
                 "type": StreamType.DUOSELF if guest else StreamType.SOLO,
                 "channel_name": secrets.token_hex(8),
+                "creator": IDS.get(creator, creator),
                 "broadcasters": tuple(
                     Broadcaster(IDS.get(who, who), Role.GUEST if place else Role.HOST, secrets.randbelow(2**31 - 1) + 1)
                     for place, who in enumerate(cast)

@@ -15,9 +15,9 @@ from livestream_server.app import open_service
 from livestream_server.mongo import client as mongo
 from livestream_server.mongo.lease import Lease
 from livestream_server.settings import Settings
+from livestream_server.streams.expiry import Sweeper
 from livestream_server.streams.journal import number_changes
 from livestream_server.streams.store import Streams
-from livestream_server.streams.sweeper import Sweeper
 from tests.streams.reference_model import LIMITS, Model, Refusal
 from tests.support.direct import Aborted, call
 from tests.support.environment import IDS, metadata, user_request
@@ -83,7 +83,7 @@ class System:
         """Remove what an earlier run left behind: an active stream of it would be in the way."""
 
         async def clear() -> None:
-            for each in ("streams", "participants", "bans", "reminders", "reminder_batches", "access_grants"):
+            for each in ("streams", "on_air", "participants", "bans", "reminders", "reminder_batches", "access_grants"):
                 await self.database[each].delete_many({})
 
         self.runner.run(clear())
