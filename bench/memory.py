@@ -35,7 +35,7 @@ _CHANGES: Changes = {
     "$push": lambda old, push: _pushed(old or [], **{name.removeprefix("$"): value for name, value in push.items()}),
 }
 _ON_INSERT: Changes = {"$setOnInsert": _CHANGES["$set"]}
-_WITHOUT_ID = {frozenset({"due_at"}), frozenset({"creator", "request_id"}), frozenset({"status", "reminders"})}
+_WITHOUT_ID = {frozenset({"due_at"}), frozenset({"status", "reminders"})}
 """Fields of the filters that may come without `_id`."""
 
 

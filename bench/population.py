@@ -10,16 +10,13 @@ from functools import cache
 from pathlib import Path
 
 from bson import ObjectId
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from livestream.v1.user_pb2 import Media, UserSummary
-from livestream.v1.user_service_pb2 import UserProfile
 from livestream_server.auth.minting import mint
 from livestream_server.mongo.client import Document
 from livestream_server.streams.model import Broadcaster, Stream
 from livestream_server.streams.store import to_document
-from livestream_server.users.store import User
-from livestream_server.users.store import _to_document as encode_user
+from livestream_server.users.model import Photo, Profile, User
+from livestream_server.users.store import to_document as encode_user
 from livestream_server.vocabulary import Role, Status, StreamType
 
 STREAMS = 1_000
@@ -84,6 +81,7 @@ def stream_document(number: int) -> Document:
         type=StreamType.SOLO,
         channel_name=channel(number),
         rtm_channel=f"{number:048x}",
+        creator=user_id(number),
         broadcasters=(Broadcaster(user_id(number), Role.HOST, 1_000_000 + number, NOW),),
         thumbnail=None,
         status=Status.ACTIVE,
@@ -103,32 +101,31 @@ def stream_document(number: int) -> Document:
 
 
 def channel(number: int) -> str:
-    return f"evening-guitar-{number}-{number:010d}"
+    return f"evening-guitar-{number}-{stream_id(number)}"
 
 
 def user_document(number: int) -> Document:
     """A user as the package `users` stores them."""
-    document = encode_user(User(summary(number), UserProfile()))
-    return {"_id": ObjectId(user_id(number)), **document, "schema": 1, "updated_at": _LONG_AGO}
+    return {"_id": ObjectId(user_id(number)), **encode_user(user(number))}
 
 
-def summary(number: int) -> UserSummary:
+def user(number: int) -> User:
     """A user with a portrait in two sizes."""
     image = f"https://media.example.com/portraits/{number:032x}"
-    at = Timestamp()
-    at.FromDatetime(_LONG_AGO)
-    return UserSummary(
+    return User(
         id=user_id(number),
         username=f"user{number}",
         name="Ayşe",
         surname="Demir",
-        profile_photo=Media(
+        availability_status="available",
+        photo=Photo(
             id=f"6774fe22{number:016x}",
             url=f"{image}.webp",
             type="image",
-            variants={"40": f"{image}-40.webp", "76": f"{image}-76.webp"},
-            created_at=at,
-            updated_at=at,
+            variants=(("40", f"{image}-40.webp"), ("76", f"{image}-76.webp")),
+            created_at=_LONG_AGO,
+            updated_at=_LONG_AGO,
         ),
-        availability_status="available",
+        profile=Profile(followers_count=None, following_count=None, expertise=None, interests=()),
+        updated_at=_LONG_AGO,
     )

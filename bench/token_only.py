@@ -24,11 +24,12 @@ from livestream_gateway.settings import GatewaySettings
 from livestream_run import logs
 from livestream_server.auth.jwt import Authenticator
 from livestream_server.mongo import failures
+from livestream_server.participants.model import Participant
 from livestream_server.protocols import Viewer
 from livestream_server.settings import Settings
 from livestream_server.streams.admission import Admission
 from livestream_server.streams.expiry import Limits
-from livestream_server.streams.model import Participant, Stream
+from livestream_server.streams.model import Stream
 from livestream_server.streams.service import LiveStreamServicer
 from livestream_server.streams.store import from_document
 from livestream_server.tokens.agora import create_token_issuer
@@ -36,6 +37,7 @@ from livestream_server.transport import limits as caller_limits
 from livestream_server.transport.pipeline import Guards, Registry
 from livestream_server.transport.server import GrpcServer
 from livestream_server.transport.values import utc_now
+from livestream_server.users.presenter import present_summary
 from livestream_server.vocabulary import Role
 
 DAY = timedelta(days=1)
@@ -57,7 +59,7 @@ class Users:
 
     def __init__(self) -> None:
         users = range(population.STREAMS + population.VIEWERS)
-        self._summaries = {population.user_id(n): population.summary(n) for n in users}
+        self._summaries = {population.user_id(n): present_summary(population.user(n)) for n in users}
 
     async def find_summaries_for(self, caller: str, others: Collection[str]) -> Mapping[str, UserSummary]:
         return {each: self._summaries[each] for each in (caller, *others)}
@@ -69,11 +71,15 @@ class Users:
 class Participants:
     """A participant for everyone, everywhere."""
 
-    async def admit(self, stream: Stream, who: Viewer, now: datetime) -> Participant:
-        return await self.renew(stream, who.user, now)
+    async def admit(
+        self, stream_id: str, _creator: str, viewer: Viewer, departures_until: datetime | None, now: datetime
+    ) -> Participant:
+        return await self.renew(stream_id, viewer.user, Role.AUDIENCE, departures_until, now)
 
-    async def renew(self, _stream: Stream, user: str, _now: datetime) -> Participant:
-        return Participant(Role.AUDIENCE, int(user[-8:], 16) + 1)
+    async def renew(
+        self, _stream_id: str, user: str, role: Role, _departures_until: datetime | None, now: datetime
+    ) -> Participant:
+        return Participant(user, role, int(user[-8:], 16) + 1, now)
 
 
 class Images:
@@ -107,7 +113,7 @@ async def registry(settings: Settings) -> Registry:
     wrapped = Registry(
         Guards(
             authenticate=auth.authenticate,
-            explain=failures.to_service_error,
+            translate=failures.to_service_error,
             database_deadline=failures.deadline,
             max_in_flight=settings.max_in_flight,
             max_deadline=settings.max_deadline_seconds,

@@ -14,7 +14,7 @@ from livestream_gateway import exchange
 from livestream_gateway.transcoding import render
 from livestream_run import __main__ as program
 from livestream_run import logs, memory
-from livestream_server.auth import verified
+from livestream_server.auth import jwt
 from livestream_server.mongo.batcher import Batcher
 from livestream_server.streams import presenter, store
 from livestream_server.tokens import agora
@@ -48,7 +48,7 @@ def _cached_users() -> None:
 
 
 def _verified_tokens() -> None:
-    verified.MAX_SECONDS = 0
+    jwt.CACHE_SECONDS = 0
 
 
 def _stored_tokens() -> None:

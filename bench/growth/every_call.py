@@ -275,7 +275,7 @@ async def _lists(life: Life) -> None:
     await _join(life, (await life.call(running, RIVAL)).live_stream.id, RIVAL, ROLE_HOST)
     await _read_on(life)
     for host in (HOST, RIVAL):
-        stream = (await life.call(feed.GetMyActiveStreamRequest(), host)).live_stream.id
+        stream = (await life.call(feed.GetActiveStreamRequest(), host)).live_stream.id
         await _join(life, stream, VIEWER, ROLE_AUDIENCE)
         await life.call(streams.EndStreamRequest(live_stream_id=stream), host)
     again = (await life.call(running)).live_stream.id
@@ -290,8 +290,8 @@ async def _read_on(life: Life) -> None:
     for request in _feeds():
         for who in (HOST, GUEST, VIEWER):
             answer = await life.call(request, who)
-            if getattr(answer, "next_cursor", ""):
-                await life.call(type(request)(**_given(request), cursor=answer.next_cursor), who)
+            if getattr(answer, "next_page_token", ""):
+                await life.call(type(request)(**_given(request), page_token=answer.next_page_token), who)
 
 
 def _given(request: Message) -> dict[str, Any]:
@@ -312,11 +312,11 @@ def _feeds() -> list[Message]:
         *(feed.ListStreamsForYouRequest(selection=each, limit=1) for each in feed.Selection.values() if each),
         *guest,
         feed.ListUpcomingStreamsRequest(user_id=HOST, limit=1),
-        feed.ListMyUpcomingStreamsRequest(limit=1),
+        feed.ListUpcomingStreamsRequest(limit=1),
         feed.GetActiveStreamRequest(user_id=HOST),
-        feed.GetMyActiveStreamRequest(),
+        feed.GetActiveStreamRequest(),
         feed.ListPastStreamsRequest(user_id=HOST, limit=1),
-        feed.ListMyPastStreamsRequest(limit=1),
+        feed.ListPastStreamsRequest(limit=1),
         feed.ListMyBroadcastedStreamsRequest(limit=1),
         feed.ListMyWatchedStreamsRequest(limit=1),
         feed.ListMostWatchedCreatorsRequest(),
@@ -347,7 +347,7 @@ async def _reminders(life: Life) -> None:
 
 async def _times(life: Life) -> None:
     """Streams that lose their host, and that never start."""
-    active = (await life.call(feed.GetMyActiveStreamRequest())).live_stream.id
+    active = (await life.call(feed.GetActiveStreamRequest())).live_stream.id
     waiting = (await life.call(streams.CreateStreamRequest(title="t"))).live_stream.id
     life.jump(timedelta(hours=25))
     for stream in (active, waiting):

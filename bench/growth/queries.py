@@ -22,8 +22,6 @@ GROWS: Mapping[tuple[str, str, int], str] = {
     ("participants", "present_in_stream", 2): "the viewers of the stream: their number, a search",
     ("participants", "present_until", 1): "all viewers of all streams, for at most a hundredth of the time: a ranking",
     ("participants", "joined_lately", 1): "all joins of 30 days, for at most a hundredth of the time: a ranking",
-    ("participants", "of_viewer", 1): "the streams that one user was in, of which those that ended are shown",
-    ("participants", "of_viewer", 2): "the streams that one user was in, from where the list goes on",
     ("streams", "of_broadcaster", 2): "the streams of one user",
     ("streams", "of_broadcaster", 3): "the streams of one user, in some states",
     ("streams", "live", 2): "the active streams: their number, for pages by number",
@@ -52,7 +50,7 @@ class Recorder(CommandListener):
         return [self._found[each] for each in sorted(self._found)]
 
     def started(self, event: CommandStartedEvent) -> None:
-        for query in _queries_of(event.command_name, event.command):
+        for query in queries_of(event.command_name, event.command):
             key = query.collection, query.verb, shape(query), str(query.sort), query.limit
             self._found.setdefault(key, query)
         if event.command_name == "aggregate" and "$changeStream" in str(event.command.get("pipeline")):
@@ -63,7 +61,8 @@ class Recorder(CommandListener):
     def failed(self, event: CommandFailedEvent) -> None: ...
 
 
-def _queries_of(name: str, command: Mapping[str, Any]) -> list[Query]:
+def queries_of(name: str, command: Mapping[str, Any]) -> list[Query]:
+    """What a command of this name asks, once for each of its filters."""
     collection = command.get(name)
     if not isinstance(collection, str):
         return []

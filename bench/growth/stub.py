@@ -20,7 +20,8 @@ from bench.memory import Document, Memory, Unknown
 from bson import ObjectId
 from bson.raw_bson import RawBSONDocument
 
-from livestream_server.streams.journal import build_update
+from livestream_server.streams.journal import JoinedBroadcaster, build_update
+from livestream_server.vocabulary import Role
 
 CHANGE = "benchChange"
 """A command of our own: the host of a stream comes in once more, which is a change that watchers are told."""
@@ -94,12 +95,17 @@ class Crowd(Memory):
         number, place = number_of(stream), number_of(user) - VIEWERS_FROM
         return participant_document(number, place) if number < CROWDED and 0 <= place < self._participants else None
 
-    def _find(self, command: Document) -> Document:
+    def _find(self, command: Document) -> Document:  # noqa: PLR0911 - one for each question
         match command["find"], frozenset(command["filter"]):
-            case "participants", names if names == {"stream"}:
+            case "participants", names if names == {"stream", "role"}:
                 if number_of(command["filter"]["stream"]) >= CROWDED:
                     return _cursor([], 0, "participants")
                 return self._batch(next(self._cursor_ids), range(self._participants), first=True)
+            case "streams", names if names in ({"deleted_at"}, {"status", "deleted_at"}):
+                newest = range(self._streams - 1, max(-1, self._streams - 1 - command["limit"]), -1)
+                return _cursor([population.stream_document(number) for number in newest], 0, "streams")
+            case "participants", names if {"stream", "until"} <= names:
+                return _cursor(self._page(command), 0, "participants")
             case "bans", names if names == {"stream", "user", "active"}:
                 found = self._bans.get((command["filter"]["stream"], command["filter"]["user"]))
                 return _cursor([found] if found else [], 0, "bans")
@@ -130,32 +136,30 @@ class Crowd(Memory):
             self.change_streams[opened.cursor] = opened
             return opened.opened()
         collection, wanted = command["aggregate"], frozenset(stages[0]["$match"])
-        limit = next((each["$limit"] for each in stages if "$limit" in each), 0)
         if collection == "streams" and wanted in ({"deleted_at"}, {"status", "deleted_at"}):
-            if "$count" in stages[-1]:
-                return _cursor([{"total": self._streams}], 0, collection)
-            newest = range(self._streams - 1, max(-1, self._streams - 1 - limit), -1)
-            return _cursor([population.stream_document(number) for number in newest], 0, collection)
-        if collection == "participants" and wanted == {"stream", "until"}:
-            return _cursor(self._present(stages, limit), 0, collection)
-        if collection == "participants" and wanted in ({"until"}, {"joined_at"}):
+            return _cursor([{"n": self._streams}], 0, collection)
+        if collection == "participants" and wanted >= {"stream", "until"}:
+            return _cursor(self._count_present(stages[0]["$match"]), 0, collection)
+        if collection == "participants" and wanted in ({"until"}, {"role", "joined_at"}):
             return _cursor([], 0, collection)  # the rankings, which no call waits for
         raise Unknown(f"an aggregation by {', '.join(wanted)}")
 
-    def _present(self, stages: list[Document], limit: int) -> list[Document]:
-        stream = stages[0]["$match"]["stream"]
-        if isinstance(stream, Mapping):
-            return [{"_id": each, "n": self._participants} for each in stream["$in"] if number_of(each) < CROWDED]
-        searched = any("search" in each.get("$match", {}) for each in stages)
-        matching = self._participants // 100 if searched else self._participants
-        if "$count" in stages[-1]:
-            return [{"n": matching}]
-        shown = (participant_document(number_of(stream), place) for place in range(min(limit, matching)))
-        return [{"_id": each["_id"], "joined_at": each["joined_at"]} for each in shown]
+    def _matching(self, wanted: Document) -> int:
+        return self._participants // 100 if "search" in wanted else self._participants
+
+    def _count_present(self, wanted: Document) -> list[Document]:
+        streams = wanted["stream"]["$in"] if isinstance(wanted["stream"], Mapping) else [wanted["stream"]]
+        return [{"_id": each, "n": self._matching(wanted)} for each in streams if number_of(each) < CROWDED]
+
+    def _page(self, command: Document) -> list[Document]:
+        stream, shown = command["filter"]["stream"], min(command["limit"], self._matching(command["filter"]))
+        page = (participant_document(number_of(stream), place) for place in range(shown))
+        return [{"_id": each["_id"], "joined_at": each["joined_at"]} for each in page]
 
     def _change(self, command: Document) -> Document:
         now = datetime.now(UTC)
-        update = build_update({"broadcasters.0.joined_at": now}, now)
+        host = JoinedBroadcaster(population.user_id(number_of(command["stream"])), Role.HOST, 7)
+        update = build_update({"broadcasters.0.joined_at": now}, now, host)
         self._changed(self._collections["streams"], {"_id": command["stream"]}, update)
         for each in self.change_streams.values():
             each.happened(command["stream"])
@@ -181,10 +185,14 @@ def _participant_like(stream: int) -> bytes:
     return bson.encode(
         {
             "_id": {"stream": of, "user": _SOMEONE},
-            "schema": 1,
             "stream": of,
+            "schema": 2,
+            "user": _SOMEONE,
             "creator": ObjectId(population.user_id(stream)),
+            "role": "audience",
             "uid": 7,
+            "watch_uid": None,
+            "uids": [7],
             "joined_at": joined,
             "last_seen": joined,
             "left_at": None,

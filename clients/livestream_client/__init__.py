@@ -6,6 +6,7 @@ from livestream.v1.watch_service_pb2 import WatchStreamResponse
 from livestream_client.channel import TlsFiles, Token
 from livestream_client.client import LiveStreamClient
 from livestream_client.errors import (
+    Aborted,
     AlreadyExists,
     DeadlineExceeded,
     FailedPrecondition,
@@ -21,6 +22,7 @@ from livestream_client.errors import (
 )
 
 __all__ = [
+    "Aborted",
     "AlreadyExists",
     "DeadlineExceeded",
     "FailedPrecondition",

@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 
 from livestream_agora.inspection import inspect
 from livestream_client import LiveStreamClient, LiveStreamError, LiveStreamType, Role, Unavailable
-from livestream_client.options import parse_with_tls, readable_file
+from livestream_client.options import parse_readable_file, parse_with_tls
 from livestream_client.token_report import report
 
 _ROLES = {"creator": Role.ROLE_HOST, "guest": Role.ROLE_GUEST, "audience": Role.ROLE_AUDIENCE}
@@ -187,7 +187,7 @@ def _parse_token(text: str) -> str:
 
 
 def _read_image(text: str) -> bytes:
-    return readable_file(text).read_bytes()
+    return parse_readable_file(text).read_bytes()
 
 
 def _parse_revision(text: str) -> int:

@@ -1,8 +1,8 @@
-"""The way to the service: a gRPC channel that knows the contract's manners.
+"""The gRPC channel to the service, with the deadlines, retries and errors that the contract asks for.
 
-Balancing, health and retries are the channel's. An interceptor adds the deadline, the caller's token and the
-idempotency key, and turns failures into typed errors. So any generated stub on this channel behaves alike, also those
-of services that came after this file.
+gRPC itself balances, checks health and retries. An interceptor adds the deadline, the caller's token and the
+idempotency key, and turns failures into typed errors. So every generated stub on this channel behaves alike, also
+those of services that are added later.
 """
 
 import inspect
@@ -16,7 +16,8 @@ from uuid import uuid4
 
 import grpc
 
-from livestream_client.contract import channel_config, connections_per_address, timeouts
+from livestream.service_config import timeouts
+from livestream_client.contract import build_channel_config, read_connections_per_address
 from livestream_client.errors import to_error
 
 Request = TypeVar("Request")
@@ -60,8 +61,8 @@ def open_channel(target: str, *, token: Token | None = None, tls: TlsFiles | Non
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 10_000),
     )
-    manners = _Manners(token)
-    interceptors = (_Unary(manners), _Stream(manners))
+    policy = _CallPolicy(token)
+    interceptors = (_Unary(policy), _Stream(policy))
     if tls is None:
         return grpc.aio.insecure_channel(target, options, interceptors=interceptors)
     return grpc.aio.secure_channel(target, tls.credentials(), options, interceptors=interceptors)
@@ -70,11 +71,14 @@ def open_channel(target: str, *, token: Token | None = None, tls: TlsFiles | Non
 def channel_options(target: str, *, always_with_key: bool = False) -> Sequence[tuple[str, str | int]]:
     """What every channel to the service needs: balancing, retries, and further connections when one is full.
 
-    The service takes 100 streams per connection. `always_with_key` is explained at `channel_config`.
+    The service takes 100 streams per connection. `always_with_key` is explained at `build_channel_config`.
     """
     return (
-        ("grpc.service_config", channel_config(always_with_key=always_with_key)),
-        ("grpc.max_connections_per_subchannel_cap", connections_per_address()),  # gRPC's own is 10, whatever is asked
+        ("grpc.service_config", build_channel_config(always_with_key=always_with_key)),
+        (
+            "grpc.max_connections_per_subchannel_cap",
+            read_connections_per_address(),
+        ),  # gRPC's own is 10, whatever is asked
         *authority(target),
     )
 
@@ -91,8 +95,8 @@ def authority(target: str) -> Sequence[tuple[str, str]]:
     return (("grpc.default_authority", re.sub(r"^ipv[46]:(//[^/]*/)?", "", first)),)
 
 
-class _Manners:
-    """What every call of this client does."""
+class _CallPolicy:
+    """What is added to every call of this client."""
 
     def __init__(self, token: Token | None) -> None:
         self._token = token
@@ -110,8 +114,8 @@ class _Manners:
 
 
 class _Unary(grpc.aio.UnaryUnaryClientInterceptor):
-    def __init__(self, manners: _Manners) -> None:
-        self._manners = manners
+    def __init__(self, policy: _CallPolicy) -> None:
+        self._policy = policy
 
     async def intercept_unary_unary(
         self,
@@ -124,7 +128,7 @@ class _Unary(grpc.aio.UnaryUnaryClientInterceptor):
         # Set in the caller's own message: sending that message once more is then the same request, not a second one.
         if getattr(request, "request_id", None) == "":
             request.request_id = str(uuid4())  # type: ignore[attr-defined] # no common type of such messages exists
-        call = await continuation(await self._manners.apply(client_call_details), request)
+        call = await continuation(await self._policy.apply(client_call_details), request)
         try:
             await call
         except grpc.aio.AioRpcError as failure:
@@ -133,8 +137,8 @@ class _Unary(grpc.aio.UnaryUnaryClientInterceptor):
 
 
 class _Stream(grpc.aio.UnaryStreamClientInterceptor):
-    def __init__(self, manners: _Manners) -> None:
-        self._manners = manners
+    def __init__(self, policy: _CallPolicy) -> None:
+        self._policy = policy
 
     async def intercept_unary_stream(
         self,
@@ -144,7 +148,7 @@ class _Stream(grpc.aio.UnaryStreamClientInterceptor):
         client_call_details: grpc.aio.ClientCallDetails,
         request: Request,
     ) -> AsyncIterator[Response]:
-        return _translate_errors(await continuation(await self._manners.apply(client_call_details), request))
+        return _translate_errors(await continuation(await self._policy.apply(client_call_details), request))
 
 
 async def _translate_errors(call: grpc.aio.UnaryStreamCall[Request, Response]) -> AsyncIterator[Response]:

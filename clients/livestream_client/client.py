@@ -86,7 +86,7 @@ class LiveStreamClient:
             interest=interest,
             duration_goal=duration_goal,
             motivation=motivation,
-            planned_start_date=None if planned_start_date is None else _timestamp(planned_start_date),
+            planned_start_date=None if planned_start_date is None else _to_timestamp(planned_start_date),
             request_id=request_id,
         )
         return (await self._streams.CreateStream(request)).live_stream
@@ -125,14 +125,14 @@ class LiveStreamClient:
         """What happens to the stream, as it happens: a snapshot, or what came after the revision `resume_after`.
 
         Ends when the stream is over. A break is resumed, as often as it takes, at whichever process answers, so that
-        no change is missed or told twice; only what no waiting mends is raised, and a failure of the first attempt.
+        no change is missed or told twice; raised is only what no retry can help, and a failure of the first attempt.
         With a token that is a function, a watch outlives its first token.
         """
         return watch(self._watching.WatchStream, live_stream_id, resume_after)
 
     async def put_user(self, user: UserSummary, *, updated_at: datetime) -> UserSummary:
         """Record a user (scope `users:write`); answers with the newer record if there is one already."""
-        request = PutUserRequest(user=user, updated_at=_timestamp(updated_at))
+        request = PutUserRequest(user=user, updated_at=_to_timestamp(updated_at))
         return (await self._users.PutUser(request)).user
 
     async def grant_access(self, live_stream_id: str, user_id: str) -> GrantAccessResponse:
@@ -141,7 +141,7 @@ class LiveStreamClient:
         return await self._access.GrantAccess(request)
 
 
-def _timestamp(instant: datetime) -> Timestamp:
+def _to_timestamp(instant: datetime) -> Timestamp:
     # protobuf would take a local time without a zone for UTC, and be hours off.
     if instant.utcoffset() is None:
         raise ValueError("a time needs a time zone")

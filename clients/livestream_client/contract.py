@@ -1,37 +1,27 @@
 """What the contract tells clients: deadlines, balancing and retries, from its `service_config.json`."""
 
 import json
-from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from livestream.service_config import read_config
 
 _CONTRACT = files("livestream.v1")
 
 
 @cache
-def timeouts() -> Mapping[str, float]:
-    """Seconds that a call may take, by full method name: `/livestream.v1.LiveStreamService/GetStream`."""
-    return {
-        f"/{name['service']}/{name['method']}": float(each["timeout"].removesuffix("s"))
-        for each in _service_config()["methodConfig"]
-        for name in each["name"]
-    }
-
-
-@cache
-def channel_config(*, always_with_key: bool = False) -> str:
+def build_channel_config(*, always_with_key: bool = False) -> str:
     """The contract's service config, made fit for a channel.
 
     The timeouts are left out, because gRPC Core neither keeps them well (up to a second early) nor tells them to the
     server: grpc/grpc#34547, #40633. `always_with_key` is for a caller who never sends a request without its idempotency
     key, which the contract leaves optional: methods that take one are then retried as reads are.
     """
-    config = _service_config()
+    config = read_config()
     policy = next(each["retryPolicy"] for each in config["methodConfig"] if "retryPolicy" in each)
-    keyed = _methods_with_a_key() if always_with_key else set()
+    keyed = _find_methods_with_a_key() if always_with_key else set()
     for each in config["methodConfig"]:
         del each["timeout"]
         if all((name["service"], name["method"]) in keyed for name in each["name"]):
@@ -39,16 +29,12 @@ def channel_config(*, always_with_key: bool = False) -> str:
     return json.dumps(config)
 
 
-def connections_per_address() -> int:
+def read_connections_per_address() -> int:
     """How many connections a channel may open to one address when the streams of those before are taken (gRFC A105)."""
-    return int(_service_config()["connectionScaling"]["maxConnectionsPerSubchannel"])
+    return int(read_config()["connectionScaling"]["maxConnectionsPerSubchannel"])
 
 
-def _service_config() -> Any:
-    return json.loads(_CONTRACT.joinpath("service_config.json").read_text())
-
-
-def _methods_with_a_key() -> set[tuple[str, str]]:
+def _find_methods_with_a_key() -> set[tuple[str, str]]:
     """Every (service, method) whose request has a `request_id`."""
     contract = FileDescriptorSet.FromString(_CONTRACT.joinpath("api.binpb").read_bytes())
     requests = {

@@ -1,11 +1,10 @@
 """Why a call failed: one exception per kind, with all that the service said about it.
 
-Catch the kind, or compare `error.reason`: reasons are there to stay, messages are for humans.
+Catch the kind, or compare `error.reason`: reasons do not change, messages may.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -16,12 +15,8 @@ from grpc_status import rpc_status
 Detail = TypeVar("Detail", bound=Message)
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One field that is wrong: its path in proto names (`planned_start_date`, `guests[1]`), and what it must be."""
-
-    field: str
-    description: str
+Violation: TypeAlias = BadRequest.FieldViolation
+"""One field that is wrong: `field` is its path in proto names (`guests[1]`), `description` says what it must be."""
 
 
 class LiveStreamError(Exception):
@@ -33,7 +28,7 @@ class LiveStreamError(Exception):
         reason: UPPER_SNAKE word that a program may rely on; empty if the answer is not the service's own, as when
             nobody could be reached.
         metadata: What varies in the message, by name.
-        violations: The fields that are wrong.
+        violations: The fields that are wrong, 20 at most; `metadata["more_violations"]` counts further ones.
         request_id: Under which the service logged the call; None if the call never got there.
         retry_after: Seconds after which the same call may work; None if nothing was said about that.
     """
@@ -61,6 +56,8 @@ class LiveStreamError(Exception):
     def __str__(self) -> str:
         """What is wrong, the reason, and what to search the service's log for."""
         wrong = "; ".join(f"{each.field}: {each.description}" for each in self.violations) or self.message
+        if more := self.metadata.get("more_violations"):
+            wrong += f"; and {more} more"
         found_under = f", request id {self.request_id}" if self.request_id else ""
         return f"{wrong} ({self.reason or self.code.name}{found_under})"
 
@@ -89,6 +86,10 @@ class FailedPrecondition(LiveStreamError):
     """The present state forbids the call; message and metadata name it."""
 
 
+class Aborted(LiveStreamError):
+    """The call lost a race with another one; begin anew with what stands now."""
+
+
 class ResourceExhausted(LiveStreamError):
     """A limit is reached; try again after `retry_after` seconds."""
 
@@ -112,7 +113,7 @@ _KINDS = {
     grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
     grpc.StatusCode.FAILED_PRECONDITION: FailedPrecondition,
-    grpc.StatusCode.ABORTED: FailedPrecondition,
+    grpc.StatusCode.ABORTED: Aborted,
     grpc.StatusCode.RESOURCE_EXHAUSTED: ResourceExhausted,
     grpc.StatusCode.UNAVAILABLE: Unavailable,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
@@ -124,28 +125,28 @@ _KINDS = {
 
 def to_error(failure: grpc.aio.AioRpcError) -> LiveStreamError:
     """The typed error that says the same as gRPC's own."""
-    status = _rich_status(failure)
-    info = _detail(status, ErrorInfo())
-    retry = _detail(status, RetryInfo())
-    bad = _detail(status, BadRequest())
+    status = _read_status(failure)
+    info = _find_detail(status, ErrorInfo())
+    retry = _find_detail(status, RetryInfo())
+    bad = _find_detail(status, BadRequest())
     request_id = failure.trailing_metadata().get("x-request-id")
     return _KINDS.get(failure.code(), LiveStreamError)(
         failure.code(),
         failure.details() or failure.code().name,
         reason=info.reason if info else "",
         metadata=dict(info.metadata) if info else None,
-        violations=tuple(Violation(each.field, each.description) for each in bad.field_violations) if bad else (),
+        violations=tuple(bad.field_violations) if bad else (),
         request_id=str(request_id) if request_id else None,
         retry_after=retry.retry_delay.ToTimedelta().total_seconds() if retry else None,
     )
 
 
-def _rich_status(failure: grpc.aio.AioRpcError) -> Status:
+def _read_status(failure: grpc.aio.AioRpcError) -> Status:
     try:
         return rpc_status.from_call(failure) or Status()
     except (ValueError, DecodeError):  # something between us and the service rewrote the answer: its code still counts
         return Status()
 
 
-def _detail(status: Status, wanted: Detail) -> Detail | None:
+def _find_detail(status: Status, wanted: Detail) -> Detail | None:
     return next((wanted for each in status.details if each.Unpack(wanted)), None)

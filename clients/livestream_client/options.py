@@ -10,10 +10,12 @@ from livestream_client.channel import TlsFiles
 def parse_with_tls(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse `argv` with the options of TLS added; the result's `tls` is a TlsFiles, or None for no encryption."""
     parser.add_argument(
-        "--tls-ca", type=readable_file, metavar="FILE", help="speak TLS, and trust the certificates in FILE"
+        "--tls-ca", type=parse_readable_file, metavar="FILE", help="speak TLS, and trust the certificates in FILE"
     )
-    parser.add_argument("--tls-certificate", type=readable_file, metavar="FILE", help="own certificate, for mutual TLS")
-    parser.add_argument("--tls-key", type=readable_file, metavar="FILE", help="key of the own certificate")
+    parser.add_argument(
+        "--tls-certificate", type=parse_readable_file, metavar="FILE", help="own certificate, for mutual TLS"
+    )
+    parser.add_argument("--tls-key", type=parse_readable_file, metavar="FILE", help="key of the own certificate")
     asked = parser.parse_args(argv)
     files = TlsFiles(ca=asked.tls_ca, certificate=asked.tls_certificate, key=asked.tls_key)
     if (files.certificate is None) != (files.key is None):
@@ -22,7 +24,7 @@ def parse_with_tls(parser: argparse.ArgumentParser, argv: Sequence[str] | None) 
     return asked
 
 
-def readable_file(text: str) -> Path:
+def parse_readable_file(text: str) -> Path:
     """An argparse type: the path of a file that can be read."""
     path = Path(text)
     try:

@@ -1,4 +1,4 @@
-"""Watching a stream for as long as it lasts, over whatever breaks."""
+"""Watches a stream until it is over, and resumes after every break of the connection."""
 
 import asyncio
 import random

@@ -1,10 +1,9 @@
 """The public API as an ASGI application: REST in, RPC out.
 
-Everything about a route comes from the contract; this module only tells the order of events. Each answer of the API,
-the gateway's own refusals included, wears the envelope and carries `x-request-id`; probes answer with constants.
+Everything about a route comes from the contract; this module calls the steps in their order. Each answer of the API,
+also one that the gateway gives by itself, has the envelope and `x-request-id`; probes get constant answers.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
@@ -13,19 +12,17 @@ import structlog
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from livestream_gateway.contract import Route, Rpc, every_route
+from livestream_gateway.contract import Rpc, every_route
 from livestream_gateway.endpoint import Endpoint
-from livestream_gateway.envelope import Answer, Refusal, success, to_refusal, unauthenticated
+from livestream_gateway.envelope import Answer, Refusal, build_success, to_refusal
 from livestream_gateway.exchange import ClientGone, RequestHeaders, WhileConnected, respond
 from livestream_gateway.invoker import Invoker, Metadata, RpcError
 from livestream_gateway.media import PREFIX as MEDIA_PREFIX
-from livestream_gateway.media import media
+from livestream_gateway.media import serve_media
 from livestream_gateway.routes import NoSuchPath, Router, WrongVerb
 from livestream_gateway.settings import GatewaySettings
 from livestream_gateway.uploads import Upload, Uploads
 
-_METADATA_VALUE = re.compile(rb"[ -~]{1,8192}")
-_TRACEPARENT = re.compile(rb"[0-9a-f]{2}(?:-[0-9a-f]{1,32}){3}")  # W3C Trace Context, section 3.2
 _CORS_HEADERS = ("authorization", "content-type", "idempotency-key", "last-event-id", "traceparent", "x-request-id")
 
 HEALTHY = Answer(200, b'{"status":"ok"}')
@@ -49,7 +46,7 @@ def create_app(
     """
     pages = {"/healthz": _make_probe(lambda: True), "/readyz": _make_probe(ready), **(extra or {})}
     if media_directory is not None:
-        pages[MEDIA_PREFIX] = media(media_directory)
+        pages[MEDIA_PREFIX] = serve_media(media_directory)
     gateway = _Gateway(Router(map(Endpoint, every_route())), invoker, pages, settings)
     if not settings.cors_origins:
         return gateway
@@ -104,13 +101,12 @@ class _Gateway:
             raise Refusal(404) from None
         except WrongVerb as wrong:
             raise Refusal(405, headers=((b"allow", ", ".join(wrong.allowed).encode()),)) from None
-        headers.refuse_repeated()
         route = endpoint.route
-        metadata = _build_metadata(headers, route)
         rpc, peer = route.rpc, _format_peer(scope)
-        with Upload(self._uploads, lambda: self._caller(rpc, metadata, peer)) as upload:
+        metadata = headers.build_metadata(needs_token=route.needs_token)
+        with Upload(self._uploads, lambda: self._find_caller(rpc, metadata, peer)) as upload:
             # The message, which may hold a file, gets no name here: so it lives no longer than the invoker needs it.
-            reading = endpoint.message(headers, scope["query_string"], variables, receive, upload)
+            reading = endpoint.read_request(headers, scope["query_string"], variables, receive, upload)
             if endpoint.events:
                 stream = self._invoker.stream(rpc, await reading, metadata, rpc.timeout, peer)
                 async with aclosing(stream) as answers:
@@ -123,32 +119,14 @@ class _Gateway:
                     response = await calling
             except RpcError as error:
                 raise to_refusal(error, rpc.method.input_type) from None
-            return success(route.status, endpoint.data(response))
+            return build_success(route.status, endpoint.render(response))
 
-    async def _caller(self, rpc: Rpc, metadata: Metadata, peer: str) -> str:
+    async def _find_caller(self, rpc: Rpc, metadata: Metadata, peer: str) -> str:
         """Who may call `rpc` now: the caller's id, or the peer of one who needs none. Raises Refusal."""
         try:
             return await self._invoker.admit(rpc, metadata, peer) or peer
         except RpcError as error:
             raise to_refusal(error, rpc.method.input_type) from None
-
-
-def _build_metadata(headers: RequestHeaders, route: Route) -> list[tuple[str, str]]:
-    metadata = [("x-request-id", headers.request_id.decode("ascii"))]
-    authorization = headers.get(b"authorization")
-    if authorization is not None:
-        # The documentation's playground sends the bare token.
-        token = authorization if authorization[:7].lower() == b"bearer " else b"Bearer " + authorization
-        if not _METADATA_VALUE.fullmatch(token):
-            raise unauthenticated("a valid bearer token is required")
-        metadata.append(("authorization", token.decode("ascii")))
-    elif route.rpc.needs_token:
-        # The service would say the same, but only after the body was read.
-        raise unauthenticated("a valid bearer token is required")
-    traceparent = headers.get(b"traceparent")
-    if traceparent and _TRACEPARENT.fullmatch(traceparent):
-        metadata.append(("traceparent", traceparent.decode("ascii")))
-    return metadata
 
 
 def _format_peer(scope: Scope) -> str:

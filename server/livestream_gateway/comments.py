@@ -1,4 +1,4 @@
-"""What the contract's authors wrote above each of its names: the comments of the packaged descriptor set."""
+"""The comments of the contract by full name, from the packaged descriptor set."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,18 +10,18 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 
 
 @cache
-def comments() -> Mapping[str, str]:
+def read_comments() -> Mapping[str, str]:
     """Comment by full name (`livestream.v1.Role.ROLE_HOST`): paragraphs, each on one line, an empty line between."""
     api = FileDescriptorSet.FromString((files("livestream.v1") / "api.binpb").read_bytes())
     return {
         name: "\n\n".join(" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", place.leading_comments))
         for file in api.file
         for place in file.source_code_info.location
-        if place.leading_comments and (name := _full_name(file, place.path))
+        if place.leading_comments and (name := _find_full_name(file, place.path))
     }
 
 
-def _full_name(file: FileDescriptorProto, path: Sequence[int]) -> str | None:
+def _find_full_name(file: FileDescriptorProto, path: Sequence[int]) -> str | None:
     """The name of what lies at `path` (field numbers and indexes in turn, as descriptor.proto's SourceCodeInfo says).
 
     None where the path leads to a part that has no name of its own, such as an option or the file's syntax.

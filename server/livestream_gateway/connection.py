@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection: uvicorn's httptools protocol, with bounds on the time and the bytes that a peer may take.
 
-uvicorn alone gives a peer all the time in the world to send a request or to read an answer, keeps whatever arrives,
-and refuses in plain text. Here every connection knows by when its peer must have sent or read more; the server's
+uvicorn alone gives a peer unlimited time to send a request or to read an answer, buffers whatever arrives, and
+refuses in plain text. Here every connection knows by when its peer must have sent or read more; the server's
 tick asks each one to `enforce` that, which costs less than a timer per request.
 """
 
@@ -25,12 +25,17 @@ from livestream_gateway.exchange import respond
 from livestream_gateway.guard import ALLOW
 from livestream_gateway.proxies import TrustedProxies
 from livestream_gateway.settings import GatewaySettings
+from livestream_gateway.uploads import LARGE_BODY_BYTES
 
 MAX_TARGET_BYTES = 8 * 1024
 MAX_HEADERS = 64
 MAX_HEADER_BYTES = 16 * 1024
 MAX_PIPELINED = 16
 MAX_DISCARDED_BYTES = 32 * 1024 * 1024  # of what a peer sends after it was answered
+MAX_SMALL_PIECES = 2048
+SMALL_PIECE_BYTES = 64
+"""A body comes in so many pieces, and in one more for so many bytes of it: each chunk costs us more than its sender."""
+
 LINGER_SECONDS = 2.0
 SLOWEST_READ_BYTES = 16 * 1024  # of what we hold for a peer, it must read so much in every request timeout
 
@@ -105,7 +110,7 @@ class Connection(HttpToolsProtocol):
         self._idle_timeout = config.settings.idle_timeout_seconds
         self._arriving = _NOTHING
         self._arrive_by = self._read_by = inf
-        self._unfinished = self._unread = self._discarded = 0
+        self._unfinished = self._unread = self._discarded = self._body_size = self._pieces = 0
         self._finished_something = self._refused = self._only_probes = False
 
     def enforce(self, now: float) -> None:
@@ -193,8 +198,9 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._arriving = _HEAD
         self._arrive_by = self.loop.time() + self._request_timeout
-        self._discarded = 0
-        self.config.connection_limit.mark_busy(self)
+        self._discarded = self._body_size = self._pieces = 0
+        if self.cycle is None or self.cycle.response_complete:
+            self.config.connection_limit.mark_arriving(self)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._arriving is _HEAD:
@@ -232,8 +238,14 @@ class Connection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._finished_something = True
+        self._body_size += len(body)
+        self._pieces += 1
+        if self._pieces > MAX_SMALL_PIECES + self._body_size // SMALL_PIECE_BYTES:
+            raise Refusal(400, "the chunks of the body are too small")
         if self.cycle.response_complete:
             self._discard(len(body))
+        elif self._body_size > LARGE_BODY_BYTES:  # whose sender is let in, or refused and so answered
+            self.config.connection_limit.mark_busy(self)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -241,6 +253,7 @@ class Connection(HttpToolsProtocol):
         if self._arriving is _BODY:
             super().on_message_complete()
             self._arriving = _NOTHING
+            self.config.connection_limit.mark_busy(self)
             if self.cycle.response_complete:
                 self.discard_on()
                 self._await_request()
@@ -255,6 +268,10 @@ class Connection(HttpToolsProtocol):
             self.cycle.body = bytearray()  # the next request may be long in coming
             if self._arriving is _NOTHING:
                 self._await_request()
+        if not self.pipeline and (
+            self._arriving is _BODY or (self._arriving is _HEAD and self.cycle.response_complete)
+        ):
+            self.config.connection_limit.mark_arriving(self)
 
     def _await_request(self) -> None:
         now = self.loop.time()

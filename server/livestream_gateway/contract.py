@@ -5,12 +5,10 @@ proto files and in `service_config.json`. A new RPC needs no line here.
 """
 
 import importlib
-import json
 import pkgutil
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import resources
 
 from google.api import annotations_pb2
 from google.api.http_pb2 import HttpRule
@@ -19,6 +17,7 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 import livestream.v1
+from livestream.service_config import timeouts
 from livestream.v1.access_pb2 import Access, access, grpc_only, header
 
 IDEMPOTENCY_FIELD = "request_id"
@@ -39,13 +38,8 @@ class Rpc:
     request: type[Message]
     response: type[Message]
     access: Access
-    timeout: float | None
+    timeout: float
     """Seconds, from `service_config.json`."""
-
-    @property
-    def needs_token(self) -> bool:
-        """Whether an anonymous caller has no chance."""
-        return self.access.level not in (Access.LEVEL_OPTIONAL, Access.LEVEL_PUBLIC)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +56,9 @@ class Route:
     body: str
     """What the HTTP body fills: `*` the whole message, or a field. The query fills the rest; empty = the query only."""
 
+    takes_raw_body: bool
+    """Whether the body is taken as it comes."""
+
     response_body: str
     """The field of the answer that becomes `data`; empty = the whole message."""
 
@@ -71,6 +68,12 @@ class Route:
     headers: Mapping[str, str]
     """The request's fields that a header fills, each with the header's name."""
 
+    status: int
+    """The HTTP status of success."""
+
+    needs_token: bool
+    """Whether an anonymous caller has no chance."""
+
     @property
     def decided(self) -> set[str]:
         """The request's fields that neither query nor body may fill: the path or a header does, or only gRPC can."""
@@ -78,33 +81,21 @@ class Route:
         return {*self.fixed, *self.variables, *hidden, *(self.headers.keys() - {IDEMPOTENCY_FIELD})}
 
     @property
-    def takes_raw_body(self) -> bool:
-        """Whether the body is taken as it comes."""
-        part = self.rpc.method.input_type.fields_by_name.get(self.body)
-        return part is not None and part.message_type is not None and part.message_type.full_name == RAW_BODY
-
-    @property
     def variables(self) -> list[str]:
         """The request's fields that stand in the path."""
         return re.findall(r"\{(\w+)\}", self.path)
-
-    @property
-    def status(self) -> int:
-        """The HTTP status of success."""
-        return self.rpc.access.http_status or 200
 
 
 def every_route() -> Iterator[Route]:
     """All public ways into the contract, in the order of its files."""
     for service in every_service():
-        timeouts = _timeouts(service.full_name)
         for method in service.methods:
             rule = method.GetOptions().Extensions[annotations_pb2.http]
             # HTTP/1.1 has no form for a stream of requests.
             if rule.WhichOneof("pattern") and not method.client_streaming:
-                rpc = _rpc(method, timeouts.get(method.name, timeouts.get("")))
+                rpc = build_rpc(method)
                 for binding in (rule, *rule.additional_bindings):
-                    yield _route(rpc, binding)
+                    yield _build_route(rpc, binding)
 
 
 def every_service() -> Iterator[ServiceDescriptor]:
@@ -115,49 +106,45 @@ def every_service() -> Iterator[ServiceDescriptor]:
             yield from file.services_by_name.values()
 
 
-def _rpc(method: MethodDescriptor, timeout: float | None) -> Rpc:
+def build_rpc(method: MethodDescriptor) -> Rpc:
+    """What the contract says of a method. Raises KeyError if `service_config.json` has no timeout for it."""
+    name = f"/{method.containing_service.full_name}/{method.name}"
     return Rpc(
-        name=f"/{method.containing_service.full_name}/{method.name}",
+        name=name,
         method=method,
         request=GetMessageClass(method.input_type),
         response=GetMessageClass(method.output_type),
         access=method.GetOptions().Extensions[access],
-        timeout=timeout,
+        timeout=timeouts()[name],
     )
 
 
-def _route(rpc: Rpc, rule: HttpRule) -> Route:
+def _build_route(rpc: Rpc, rule: HttpRule) -> Route:
     verb = rule.WhichOneof("pattern")
     path: str = getattr(rule, verb)
+    part = rpc.method.input_type.fields_by_name.get(rule.body)
     enums = {each.name: each.enum_type for each in rpc.method.input_type.fields if each.enum_type}
     return Route(
         rpc=rpc,
         verb=verb.upper(),
         path=path,
         body=rule.body,
+        takes_raw_body=part is not None and part.message_type is not None and part.message_type.full_name == RAW_BODY,
         response_body=rule.response_body,
         fixed={
             fixed.field: enums[fixed.field].values_by_name[fixed.value].number
             for fixed in rpc.access.fixed
             if fixed.path == path
         },
-        headers=_headers(rpc.method),
+        headers=_find_headers(rpc.method),
+        status=rpc.access.http_status or 200,
+        needs_token=rpc.access.level not in (Access.LEVEL_OPTIONAL, Access.LEVEL_PUBLIC)
+        or path in rpc.access.required_paths,
     )
 
 
-def _headers(method: MethodDescriptor) -> Mapping[str, str]:
+def _find_headers(method: MethodDescriptor) -> Mapping[str, str]:
     declared = {field.name: field.GetOptions().Extensions[header] for field in method.input_type.fields}
     if IDEMPOTENCY_FIELD in declared:
         declared[IDEMPOTENCY_FIELD] = "Idempotency-Key"
     return {field: name for field, name in declared.items() if name}
-
-
-def _timeouts(service: str) -> Mapping[str, float]:
-    """Seconds by method name; under the empty name, what holds for the service's other methods."""
-    config = json.loads((resources.files("livestream.v1") / "service_config.json").read_bytes())
-    return {
-        name.get("method", ""): float(entry["timeout"].removesuffix("s"))
-        for entry in config["methodConfig"]
-        for name in entry["name"]
-        if name.get("service") == service and "timeout" in entry
-    }

@@ -1,4 +1,4 @@
-"""How fast a server reads what its peers send after they were answered, which nobody needs."""
+"""Limits how fast a server reads and discards what its peers send after they were answered."""
 
 from itertools import islice
 from typing import Protocol
@@ -16,10 +16,10 @@ class Discarding(Protocol):
 
 
 class DiscardBudget:
-    """So many bytes per tick of the server for all connections together, in turn.
+    """A budget of bytes per tick of the server, which all connections share in turn.
 
-    To discard at once what a thousand peers send would keep everybody else waiting for seconds. Not to read it would
-    hang clients that read their answer only when all is sent.
+    To discard at once what a thousand peers send would block the event loop for seconds. Not to read it would be a
+    deadlock with clients that read their answer only after they have sent everything.
     """
 
     def __init__(self) -> None:

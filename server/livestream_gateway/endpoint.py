@@ -2,21 +2,21 @@
 
 import string
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from starlette.types import Receive
 
+from livestream.strict_json import NotJson, loads
 from livestream_gateway.contract import Route
-from livestream_gateway.envelope import Refusal, invalid
+from livestream_gateway.envelope import Refusal, refuse_invalid
 from livestream_gateway.events import EventStream
 from livestream_gateway.exchange import RequestHeaders, read_body
 from livestream_gateway.transcoding.form import NotAForm, read_form
-from livestream_gateway.transcoding.read import Reader, Wrong
-from livestream_gateway.transcoding.render import data_renderer
-from livestream_gateway.transcoding.strict_json import NotJson, loads
+from livestream_gateway.transcoding.read import Reader, Violation
+from livestream_gateway.transcoding.render import build_renderer
 from livestream_gateway.uploads import LARGE_BODY_BYTES, Upload
 
 JSON, FORM = b"application/json", b"multipart/form-data"
@@ -38,15 +38,15 @@ class Endpoint:
         message = route.rpc.method.input_type
         self._request = Reader(message, route.decided)
         self._part = route.body if route.body != "*" else ""
-        self._body = self._request.inner(self._part) if self._part else self._request
+        self._body = self._request.open_field(self._part) if self._part else self._request
         has_file = any(each.type == FieldDescriptor.TYPE_BYTES for each in message.fields)
         self._limits = BODY_LIMITS_WITH_FILE if has_file else dict.fromkeys((JSON, FORM), BODY_LIMIT)
         self._headers = [(field, name.lower().encode()) for field, name in route.headers.items()]
-        self.data = data_renderer(route.rpc.method.output_type, route.response_body)
+        self.render = build_renderer(route.rpc.method.output_type, route.response_body)
         self.events = EventStream(route.rpc) if route.rpc.method.server_streaming else None
         """How to answer, if the RPC streams its answers."""
 
-    async def message(
+    async def read_request(
         self,
         headers: RequestHeaders,
         query: bytes,
@@ -58,23 +58,25 @@ class Endpoint:
 
         Raises Refusal (400, 413, 415, or what `upload` raises) or ClientGone.
         """
-        wrong: Wrong = []
+        violations: list[Violation] = []
         fields: dict[str, Any] = {}
         if self.route.body != "*":
-            fields |= self._request.texts(_pairs(query), wrong)
+            fields |= self._request.read_texts(_parse_query(query), violations)
         if self.route.body:
-            fields |= await self._from_body(headers, receive, upload, wrong)
+            fields |= await self._read_body_fields(headers, receive, upload, violations)
         for field, header in self._headers:
             if (value := headers.get(header)) is not None:
-                fields[field] = self._request.variable(field, value.decode("latin-1"), wrong, self.route.headers[field])
+                fields[field] = self._request.read_variable(
+                    field, value.decode("latin-1"), violations, self.route.headers[field]
+                )
         for name, text in variables.items():
-            fields[name] = self._request.variable(name, text, wrong)
-        if wrong:
-            raise invalid(wrong)
+            fields[name] = self._request.read_variable(name, text, violations)
+        if violations:
+            raise refuse_invalid(violations)
         return self.route.rpc.request(**fields, **self.route.fixed)
 
-    async def _from_body(
-        self, headers: RequestHeaders, receive: Receive, upload: Upload, wrong: Wrong
+    async def _read_body_fields(
+        self, headers: RequestHeaders, receive: Receive, upload: Upload, violations: list[Violation]
     ) -> dict[str, Any]:
         content_type = headers.get(b"content-type") or b""
         if self.route.takes_raw_body:
@@ -82,18 +84,18 @@ class Endpoint:
             return {self._part: {"content_type": content_type.decode("latin-1"), "data": body}}
         media_type = content_type.partition(b";")[0].strip().lower()
         if media_type and media_type not in self._limits:
-            raise _wrong_type()
+            _refuse_type()
         body = await read_body(receive, self._limits.get(media_type, BODY_LIMIT), headers, upload)
         if body and not media_type:
-            raise _wrong_type()
+            _refuse_type()
         if media_type == FORM:
-            fields = self._body.texts(await _form(content_type, body), wrong)
+            fields = self._body.read_texts(await _parse_form(content_type, body), violations)
         else:
-            fields = self._body.json(_object(body), wrong)
+            fields = self._body.read_json(_parse_object(body), violations)
         return {self._part: fields} if self._part else fields
 
 
-def _object(body: bytes) -> Mapping[str, Any]:
+def _parse_object(body: bytes) -> Mapping[str, Any]:
     """An empty body says nothing about any field, as `{}` does.
 
     Only a file makes a body long, and a file is base64: without that, JSON for a route that takes a file is as short
@@ -110,14 +112,14 @@ def _object(body: bytes) -> Mapping[str, Any]:
     raise Refusal(400, "the body must be a JSON object")
 
 
-async def _form(content_type: bytes, body: bytes) -> list[tuple[str, str | bytes]]:
+async def _parse_form(content_type: bytes, body: bytes) -> list[tuple[str, str | bytes]]:
     try:
         return await read_form(content_type.decode("latin-1"), body)
     except NotAForm:
         raise Refusal(400, "the body must be a complete form of at most 40 fields and one file") from None
 
 
-def _pairs(query: bytes) -> list[tuple[str, str]]:
+def _parse_query(query: bytes) -> list[tuple[str, str]]:
     if not query:
         return []
     try:
@@ -128,5 +130,5 @@ def _pairs(query: bytes) -> list[tuple[str, str]]:
         raise Refusal(400, "the query must be UTF-8 of at most 100 fields") from None
 
 
-def _wrong_type() -> Refusal:
-    return Refusal(415, "the content-type must be application/json or multipart/form-data")
+def _refuse_type() -> NoReturn:
+    raise Refusal(415, "the content-type must be application/json or multipart/form-data")

@@ -5,6 +5,7 @@ or this gateway wrote for callers.
 """
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ import orjson
 from google.protobuf.descriptor import Descriptor
 
 from livestream_gateway.invoker import RpcError
-from livestream_gateway.transcoding.names import public_path
+from livestream_gateway.transcoding.names import to_public_path
 from livestream_gateway.transcoding.read import Violation
 
 Header = tuple[bytes, bytes]
@@ -51,7 +52,7 @@ STATUSES = {
 }
 """Whatever is not listed is 500."""
 
-MAX_VIOLATIONS = 10
+MAX_VIOLATIONS = 20
 
 
 class Answer(NamedTuple):
@@ -67,25 +68,30 @@ class Refusal(Exception):
 
     def __init__(self, status: int, *errors: str, headers: tuple[Header, ...] = ()) -> None:
         super().__init__(status, *errors)
-        self.answer = Answer(status, failure(status, *errors), headers)
+        self.answer = Answer(status, build_failure(status, *errors), headers)
 
 
-def success(status: int, data: Any) -> Answer:
+def build_success(status: int, data: Any) -> Answer:
     """The answer that carries `data`: plain values, or fragments of JSON."""
-    return Answer(status, _envelope(status, data, []))
+    return Answer(status, _render_envelope(status, data, []))
 
 
-def failure(status: int, *errors: str) -> bytes:
+def build_failure(status: int, *errors: str) -> bytes:
     """The envelope of a failure: the fixed string of `status`, one of FIXED, then `errors`."""
-    return _envelope(status, None, [FIXED[status], *errors])
+    return _render_envelope(status, None, [FIXED[status], *errors])
 
 
-def invalid(violations: list[Violation]) -> Refusal:
-    """400, naming the fields that are wrong; some of them, if there are many."""
-    return Refusal(400, *(f"{field}: {description}" for field, description in violations[:MAX_VIOLATIONS]))
+def refuse_invalid(violations: Sequence[Violation], more: int = 0) -> Refusal:
+    """400, with at most 20 of the fields that are wrong, and how many others there are.
+
+    `more` counts those which the service left out of `violations`.
+    """
+    told = [f"{each.field}: {each.description}" for each in violations[:MAX_VIOLATIONS]]
+    more += len(violations) - len(told)
+    return Refusal(400, *told, *([f"and {more} more"] if more else []))
 
 
-def unauthenticated(*errors: str) -> Refusal:
+def refuse_unauthenticated(*errors: str) -> Refusal:
     """401, with the challenge that RFC 9110 (section 11.6.1) asks for."""
     return Refusal(401, *errors, headers=((b"www-authenticate", b"Bearer"),))
 
@@ -94,17 +100,21 @@ def to_refusal(error: RpcError, request: Descriptor, *headers: Header) -> Refusa
     """The answer to a failed call of the RPC that takes `request`; `headers` go with one that may pass."""
     status = STATUSES.get(error.code, HTTPStatus.INTERNAL_SERVER_ERROR)
     if error.violations:
-        return invalid([Violation(public_path(request, each.field), each.description) for each in error.violations])
+        public = [
+            Violation(field=to_public_path(request, each.field), description=each.description)
+            for each in error.violations
+        ]
+        return refuse_invalid(public, error.more_violations)
     said = [error.message] if error.message and status != HTTPStatus.INTERNAL_SERVER_ERROR else []
     if status == HTTPStatus.UNAUTHORIZED:
-        return unauthenticated(*said)
+        return refuse_unauthenticated(*said)
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
         seconds = max(1, math.ceil(error.retry_after or 1))
         return Refusal(status, *said, headers=((b"retry-after", str(seconds).encode()), *headers))
     return Refusal(status, *said)
 
 
-def _envelope(status: int, data: Any, errors: list[str]) -> bytes:
+def _render_envelope(status: int, data: Any, errors: list[str]) -> bytes:
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     return orjson.dumps(
         {

@@ -16,7 +16,7 @@ from livestream_gateway.contract import Rpc
 from livestream_gateway.envelope import to_refusal
 from livestream_gateway.exchange import COMMON_HEADERS
 from livestream_gateway.invoker import RpcError
-from livestream_gateway.transcoding.render import data_renderer
+from livestream_gateway.transcoding.render import build_renderer
 
 CONTENT_TYPE = b"text/event-stream"
 FAILURE = b"failure"
@@ -38,7 +38,7 @@ class EventStream:
         answer, declared = rpc.method.output_type, rpc.access.events
         self._kind, self._id = declared.kind, declared.id
         self._events = {
-            field.name: (field.json_name.encode(), data_renderer(answer, field.name))
+            field.name: (field.json_name.encode(), build_renderer(answer, field.name))
             for field in answer.oneofs_by_name[declared.kind].fields
         }
 

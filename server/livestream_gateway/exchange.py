@@ -10,9 +10,11 @@ from typing import Self
 from starlette.types import Receive, Scope, Send
 
 from livestream_gateway.contract import every_route
-from livestream_gateway.envelope import Answer, Refusal, unauthenticated
+from livestream_gateway.envelope import Answer, Refusal, refuse_unauthenticated
 from livestream_gateway.uploads import LARGE_BODY_BYTES, Upload
 
+_METADATA_VALUE = re.compile(rb"[ -~]{1,8192}")
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}(?:-[0-9a-f]{1,32}){3}")  # W3C Trace Context, section 3.2
 REQUEST_ID = re.compile(rb"[!-~]{1,64}")
 _KNOWN = frozenset(
     {
@@ -49,12 +51,27 @@ class RequestHeaders:
         given = self._values.get(b"x-request-id", b"")
         self.request_id = given if REQUEST_ID.fullmatch(given) else b"%016x" % getrandbits(64)
 
-    def refuse_repeated(self) -> None:
-        """Raise Refusal if one of these headers came twice."""
+    def build_metadata(self, *, needs_token: bool) -> list[tuple[str, str]]:
+        """The metadata of a call. Raises Refusal if a header came twice, or if there is no token that could be good."""
         if self._repeated == b"authorization":
-            raise unauthenticated("the header authorization must be sent once")
+            raise refuse_unauthenticated("the header authorization must be sent once")
         if self._repeated:
             raise Refusal(400, f"the header {self._repeated.decode()} must be sent once")
+        metadata = [("x-request-id", self.request_id.decode("ascii"))]
+        authorization = self._values.get(b"authorization")
+        if authorization is not None:
+            # The documentation's playground sends the bare token.
+            token = authorization if authorization[:7].lower() == b"bearer " else b"Bearer " + authorization
+            if not _METADATA_VALUE.fullmatch(token):
+                raise refuse_unauthenticated("a valid bearer token is required")
+            metadata.append(("authorization", token.decode("ascii")))
+        elif needs_token:
+            # The service would say the same, but only after the body was read.
+            raise refuse_unauthenticated("a valid bearer token is required")
+        traceparent = self._values.get(b"traceparent")
+        if traceparent and _TRACEPARENT.fullmatch(traceparent):
+            metadata.append(("traceparent", traceparent.decode("ascii")))
+        return metadata
 
     def get(self, name: bytes) -> bytes | None:
         """The value of a header, named in lower case."""
@@ -74,7 +91,7 @@ async def read_body(receive: Receive, limit: int, headers: RequestHeaders, uploa
         if not declared.isdigit():
             raise Refusal(400, "the header content-length must be a whole number")
         if len(declared) > len(str(limit)) or int(declared) > limit:
-            raise _too_large(limit)
+            raise _refuse_size(limit)
         expected = int(declared)
     if headers.get(b"expect") or (declared and expected > LARGE_BODY_BYTES):
         await upload.admit(expected)
@@ -90,12 +107,12 @@ async def read_body(receive: Receive, limit: int, headers: RequestHeaders, uploa
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > limit:
-            raise _too_large(limit)
+            raise _refuse_size(limit)
         more = message.get("more_body", False)
     return b"".join(chunks)
 
 
-def _too_large(limit: int) -> Refusal:
+def _refuse_size(limit: int) -> Refusal:
     # The connection stays: the server discards the rest, because a client that is still sending would miss the answer.
     return Refusal(413, f"the body must be at most {limit} bytes")
 

@@ -1,7 +1,7 @@
-"""The gateway's front door: requests that could mean one thing to a proxy and another to the app go no further.
+"""Refuses requests that a proxy and the app could understand differently (request smuggling, path traversal).
 
-It judges what a whole head says. How long a head or a body may be, and how long it may take, is the business of
-`connection`, which sees them arrive.
+It checks complete heads. `connection`, which sees the bytes arrive, limits how long a head or a body may be, and how
+long it may take.
 """
 
 import re
@@ -64,7 +64,7 @@ class Guard:
         if scope["method"] not in METHODS:
             raise Refusal(405, headers=(_CLOSE, ALLOW))
         if not _PATH.fullmatch(scope["raw_path"]) or "\ufffd" in scope["path"]:  # U+FFFD: it was not UTF-8
-            raise _refusal("the path must be plain: no control characters, dot segments, or encoded slashes")
+            raise _build_refusal("the path must be plain: no control characters, dot segments, or encoded slashes")
         hosts = codings = 0
         host = coding = b""
         for name, value in scope["headers"]:
@@ -73,11 +73,14 @@ class Guard:
             elif name == b"transfer-encoding":
                 codings, coding = codings + 1, value
         # A probe names the address of this process as its host, which no operator can list.
-        allowed = self._well_formed if scope["raw_path"] in PROBE_PATHS else self._allowed
-        if hosts != 1 or not allowed(host):
-            raise _refusal("there must be one Host header, with a name that is served here")
+        is_probe = scope["raw_path"] in PROBE_PATHS
+        allowed = self._well_formed if is_probe else self._allowed
+        # Balancers still probe by HTTP/1.0, which needs no Host (HAProxy's `option httpchk` by itself sends none).
+        unnamed = is_probe and not hosts and scope["http_version"] == "1.0"
+        if not unnamed and (hosts != 1 or not allowed(host)):
+            raise _build_refusal("there must be one Host header, with a name that is served here")
         if codings and (codings > 1 or coding.lower() != b"chunked"):
-            raise _refusal("the only transfer coding is chunked")
+            raise _build_refusal("the only transfer coding is chunked")
 
 
 def is_allowed(host: bytes, names: frozenset[str]) -> bool:
@@ -91,5 +94,5 @@ def is_allowed(host: bytes, names: frozenset[str]) -> bool:
     return bool(names & {"*", name}) or any(name.endswith(each[1:]) for each in names if each.startswith("*."))
 
 
-def _refusal(detail: str) -> Refusal:
+def _build_refusal(detail: str) -> Refusal:
     return Refusal(400, detail, headers=(_CLOSE,))

@@ -34,6 +34,7 @@ class RpcError(Exception):
         message: str = "",
         *,
         violations: Sequence[BadRequest.FieldViolation] = (),
+        more_violations: int = 0,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(code, message)
@@ -42,6 +43,8 @@ class RpcError(Exception):
         """Empty if the failure is not the service's own: gRPC's words name addresses and limits."""
         self.violations = violations
         """Fields named as in the proto."""
+        self.more_violations = more_violations
+        """How many more fields are wrong."""
         self.retry_after = retry_after
         """Seconds."""
 
@@ -64,6 +67,7 @@ class RpcError(Exception):
             code,
             status.message,
             violations=bad_request.field_violations,
+            more_violations=int(info.metadata.get("more_violations", 0)),
             retry_after=retry.retry_delay.ToTimedelta().total_seconds() or None,
         )
 
@@ -103,9 +107,9 @@ class ChannelInvoker:
     async def __call__(
         self, rpc: Rpc, request: Message, metadata: Metadata, seconds: float | None, peer: str
     ) -> Message:
-        forwarded = (*metadata, ("x-forwarded-for", _address(peer)))
+        forwarded = (*metadata, ("x-forwarded-for", _parse_address(peer)))
         try:
-            return await self._method(rpc)(request, timeout=seconds, metadata=forwarded)
+            return await self._get_method(rpc)(request, timeout=seconds, metadata=forwarded)
         except grpc.aio.AioRpcError as error:
             raise RpcError.of(error.code(), tuple(error.trailing_metadata())) from None
 
@@ -117,7 +121,7 @@ class ChannelInvoker:
             request_serializer=rpc.request.SerializeToString,
             response_deserializer=rpc.response.FromString,
         )
-        call = method(request, timeout=seconds, metadata=(*metadata, ("x-forwarded-for", _address(peer))))
+        call = method(request, timeout=seconds, metadata=(*metadata, ("x-forwarded-for", _parse_address(peer))))
         try:
             async for each in call:
                 yield each
@@ -127,15 +131,15 @@ class ChannelInvoker:
             call.cancel()
 
     async def admit(self, rpc: Rpc, metadata: Metadata, peer: str) -> str:
-        forwarded = (*metadata, ADMISSION, ("x-forwarded-for", _address(peer)))
-        call = self._method(rpc)(rpc.request(), timeout=rpc.timeout, metadata=forwarded)
+        forwarded = (*metadata, ADMISSION, ("x-forwarded-for", _parse_address(peer)))
+        call = self._get_method(rpc)(rpc.request(), timeout=rpc.timeout, metadata=forwarded)
         try:
             await call
-            return _admitted(tuple(await call.trailing_metadata()))
+            return _read_admitted_caller(tuple(await call.trailing_metadata()))
         except grpc.aio.AioRpcError as error:
             raise RpcError.of(error.code(), tuple(error.trailing_metadata())) from None
 
-    def _method(self, rpc: Rpc) -> "grpc.aio.UnaryUnaryMultiCallable[Message, Message]":
+    def _get_method(self, rpc: Rpc) -> "grpc.aio.UnaryUnaryMultiCallable[Message, Message]":
         if rpc.name not in self._methods:
             self._methods[rpc.name] = self._channel.unary_unary(
                 rpc.name,
@@ -159,17 +163,17 @@ class LocalInvoker:
         self, rpc: Rpc, request: Message, metadata: Metadata, seconds: float | None, peer: str
     ) -> Message:
         context = _LocalContext(metadata, seconds, peer)
-        running = self._unary(rpc)(request.SerializeToString(), context)
+        running = self._find_unary(rpc)(request.SerializeToString(), context)
         del request  # with a file in it, this would be the second copy of that for as long as the call takes
         response: Message = await _run(rpc, running, context)
         return response
 
     async def admit(self, rpc: Rpc, metadata: Metadata, peer: str) -> str:
         context = _LocalContext((*metadata, ADMISSION), rpc.timeout, peer)
-        await _run(rpc, self._unary(rpc)(b"", context), context)
-        return _admitted(context.trailing_metadata())
+        await _run(rpc, self._find_unary(rpc)(b"", context), context)
+        return _read_admitted_caller(context.trailing_metadata())
 
-    def _unary(self, rpc: Rpc) -> Callable[[bytes, "_LocalContext"], Awaitable[Any]]:
+    def _find_unary(self, rpc: Rpc) -> Callable[[bytes, "_LocalContext"], Awaitable[Any]]:
         handler: Any = self._handlers.get(rpc.name)
         if handler is None or handler.unary_unary is None:
             raise RpcError(grpc.StatusCode.UNIMPLEMENTED)
@@ -281,7 +285,7 @@ class _LocalStreamContext(_LocalContext):
         await self.written.put(None)
 
 
-def _admitted(trailing_metadata: TrailingMetadata) -> str:
+def _read_admitted_caller(trailing_metadata: TrailingMetadata) -> str:
     """The caller whom the service names; raises RpcError if it does not know of admission."""
     for key, value in trailing_metadata:
         if key == _CALLER_KEY and isinstance(value, str):
@@ -289,6 +293,6 @@ def _admitted(trailing_metadata: TrailingMetadata) -> str:
     raise RpcError(grpc.StatusCode.UNIMPLEMENTED)
 
 
-def _address(peer: str) -> str:
+def _parse_address(peer: str) -> str:
     """`10.0.0.7` of `ipv4:10.0.0.7:5123`, `::1` of `ipv6:[::1]:5123`."""
     return peer.partition(":")[2].rpartition(":")[0].strip("[]")

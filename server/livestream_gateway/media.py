@@ -17,7 +17,7 @@ PREFIX = "/media/"
 _KEY = re.compile(r"(?:thumbnails|portraits)/([0-9a-f]{32})\.webp")
 
 
-def media(directory: Path) -> ASGIApp:
+def serve_media(directory: Path) -> ASGIApp:
     """Serves `/media/thumbnails/<hash>.webp` and `/media/portraits/<hash>.webp`.
 
     A name is the hash of its file, so a file never changes and may be kept for ever.
@@ -29,7 +29,7 @@ def media(directory: Path) -> ASGIApp:
             return
         key = _KEY.fullmatch(scope["path"].removeprefix(PREFIX))
         path = directory / key[0] if key else None
-        found = await asyncio.to_thread(_regular_file, path) if path else None
+        found = await asyncio.to_thread(_find_regular_file, path) if path else None
         if not key or not path or not found:
             await respond(scope, send, Refusal(404).answer)
             return
@@ -49,7 +49,7 @@ def media(directory: Path) -> ASGIApp:
     return serve
 
 
-def _regular_file(path: Path) -> os.stat_result | None:
+def _find_regular_file(path: Path) -> os.stat_result | None:
     try:
         found = os.lstat(path)
     except OSError:

@@ -16,8 +16,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, ServiceDescr
 from livestream.v1.access_pb2 import Access
 from livestream_gateway.contract import IDEMPOTENCY_FIELD, RAW_BODY, Route, every_route
 from livestream_gateway.envelope import FIXED
-from livestream_gateway.schemas import INSTANT, Schema, Schemas, Way, describe, example_of, is_required, make_nullable
-from livestream_gateway.transcoding.names import public_values
+from livestream_gateway.schemas import INSTANT, Schema, Schemas, Way, describe, find_example, is_required, make_nullable
+from livestream_gateway.transcoding.names import find_public_values
 
 _SCHEME = "JWT-auth"
 _VISIBLE = "^[!-~]{1,64}$"
@@ -39,13 +39,13 @@ _FURTHER_HEADERS = {401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retr
 
 
 @cache
-def openapi_json() -> bytes:
+def render_openapi() -> bytes:
     """The document as it is served."""
-    return orjson.dumps(openapi_document(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(build_openapi(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 @cache
-def openapi_document() -> dict[str, Any]:
+def build_openapi() -> dict[str, Any]:
     """The document as JSON values. Every caller gets the same object, so change nothing in it."""
     project = metadata.metadata("livestream")
     schemas = Schemas()
@@ -56,11 +56,11 @@ def openapi_document() -> dict[str, Any]:
     for route in every_route():
         if route.path.endswith("/"):  # another spelling of the operation without the slash
             continue
-        failures.update(_failures(route))
-        further = _words_beyond(first_paths.setdefault(route.rpc.name, route.path), route.path)
+        failures.update(_list_failures(route))
+        further = _find_further_words(first_paths.setdefault(route.rpc.name, route.path), route.path)
         service = route.rpc.method.containing_service
-        tags[service.name] = {"name": _tag(service), "description": describe(service.full_name)}
-        paths.setdefault(_path(route), {})[route.verb.lower()] = _operation(route, further, schemas)
+        tags[service.name] = {"name": _build_tag(service), "description": describe(service.full_name)}
+        paths.setdefault(_build_path(route), {})[route.verb.lower()] = _build_operation(route, further, schemas)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -74,7 +74,7 @@ def openapi_document() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": {"Error": _ERROR} | schemas.components,
-            "responses": {_error_name(status): _error(status) for status in sorted(failures)},
+            "responses": {_name_error(status): _build_error(status) for status in sorted(failures)},
             "parameters": {"X-Request-Id": {"name": "X-Request-Id", "in": "header"} | _HEADERS["X-Request-Id"]},
             "headers": _HEADERS,
             "securitySchemes": {
@@ -89,131 +89,127 @@ def openapi_document() -> dict[str, Any]:
     }
 
 
-def _operation(route: Route, further: list[str], schemas: Schemas) -> Schema:
+def _build_operation(route: Route, further: list[str], schemas: Schemas) -> Schema:
     """One operation; `further` words tell it apart from the RPC's first one."""
     method = route.rpc.method
     summary, _, description = describe(method.full_name).partition("\n\n")
     operation_id = method.name[0].lower() + method.name[1:] + "".join(map(str.capitalize, further))
     operation: Schema = {
-        "tags": [_tag(method.containing_service)],
+        "tags": [_build_tag(method.containing_service)],
         "summary": " ".join((summary, *further)),
-        "description": " ".join((description, *_fixed(route))),
+        "description": " ".join((description, *_describe_fixed(route))),
         "operationId": operation_id,
-        "security": _security(route),
-        "parameters": list(_parameters(route, schemas)),
+        "security": _build_security(route),
+        "parameters": list(_build_parameters(route, schemas)),
     }
-    message, fields = _body(route)
+    message, fields = _find_body(route)
     if message.full_name == RAW_BODY:
-        operation["requestBody"] = _raw_body(route)
+        operation["requestBody"] = _build_raw_body(route)
     elif fields:
         name = operation_id[0].upper() + operation_id[1:] + "Request"
-        operation["requestBody"] = _request_body(name, message, fields, schemas)
+        operation["requestBody"] = _build_request_body(name, message, fields, schemas)
     operation["responses"] = (
-        {str(route.status): _success(route, schemas)}
-        | _nothing(route)
-        | {str(status): {"$ref": f"#/components/responses/{_error_name(status)}"} for status in _failures(route)}
+        {str(route.status): _build_success(route, schemas)}
+        | _build_no_content(route)
+        | {str(status): {"$ref": f"#/components/responses/{_name_error(status)}"} for status in _list_failures(route)}
     )
     return operation
 
 
-def _words_beyond(first_path: str, path: str) -> list[str]:
+def _find_further_words(first_path: str, path: str) -> list[str]:
     """The words that the first path has not: `as`, `guest` for `/join-as-guest` beyond `/join`."""
     return [word for word in re.findall(r"\w+", path) if word not in re.findall(r"\w+", first_path)]
 
 
-def _fixed(route: Route) -> Iterator[str]:
+def _describe_fixed(route: Route) -> Iterator[str]:
     for field in route.rpc.method.input_type.fields:
         if field.enum_type and field.name in route.fixed:
-            names = {number: name for name, number in public_values(field.enum_type).items()}
+            names = {number: name for name, number in find_public_values(field.enum_type).items()}
             yield f"On this path `{field.json_name}` is `{names[route.fixed[field.name]]}`, whatever the body says."
 
 
-def _tag(service: ServiceDescriptor) -> str:
+def _build_tag(service: ServiceDescriptor) -> str:
     return service.name.removesuffix("Service")
 
 
-def _path(route: Route) -> str:
+def _build_path(route: Route) -> str:
     names = {field.name: field.json_name for field in route.rpc.method.input_type.fields}
     return re.sub(r"\w+(?=})", lambda found: names[found[0]], route.path)
 
 
-def _security(route: Route) -> list[Schema]:
-    match route.rpc.access.level:
-        case Access.LEVEL_PUBLIC:
-            return []
-        case Access.LEVEL_OPTIONAL:
-            return [{_SCHEME: []}, {}]
-        case _:
-            return [{_SCHEME: []}]
+def _build_security(route: Route) -> list[Schema]:
+    if route.needs_token:
+        return [{_SCHEME: []}]
+    return [] if route.rpc.access.level == Access.LEVEL_PUBLIC else [{_SCHEME: []}, {}]
 
 
-def _open_fields(route: Route) -> list[FieldDescriptor]:
+def _find_open_fields(route: Route) -> list[FieldDescriptor]:
     """The fields of the request that neither the path nor a header decides."""
     decided = {*route.decided, *route.headers}
     return [field for field in route.rpc.method.input_type.fields if field.name not in decided]
 
 
-def _body(route: Route) -> tuple[Descriptor, list[FieldDescriptor]]:
+def _find_body(route: Route) -> tuple[Descriptor, list[FieldDescriptor]]:
     """The message that the body fills, and which of its fields."""
     if route.body == "*":
-        return route.rpc.method.input_type, _open_fields(route)
+        return route.rpc.method.input_type, _find_open_fields(route)
     part = route.rpc.method.input_type.fields_by_name.get(route.body)
     if part and part.message_type:
         return part.message_type, list(part.message_type.fields)
     return route.rpc.method.input_type, []
 
 
-def _parameters(route: Route, schemas: Schemas) -> Iterator[Schema]:
+def _build_parameters(route: Route, schemas: Schemas) -> Iterator[Schema]:
     fields = route.rpc.method.input_type.fields_by_name
     for name in route.variables:
-        yield _parameter(fields[name], "path", schemas) | {"required": True}
+        yield _build_parameter(fields[name], "path", schemas) | {"required": True}
     if route.body != "*":
-        for field in _open_fields(route):
+        for field in _find_open_fields(route):
             if field.name != route.body:
-                yield _parameter(field, "query", schemas) | {"required": is_required(field)}
+                yield _build_parameter(field, "query", schemas) | {"required": is_required(field)}
     for name, header in route.headers.items():
-        parameter = _parameter(fields[name], "header", schemas) | {"name": header}
+        parameter = _build_parameter(fields[name], "header", schemas) | {"name": header}
         if name == IDEMPOTENCY_FIELD:
             parameter["schema"] = {"type": "string", "pattern": _VISIBLE}
         yield parameter
     yield {"$ref": "#/components/parameters/X-Request-Id"}
 
 
-def _parameter(field: FieldDescriptor, place: str, schemas: Schemas) -> Schema:
-    schema = schemas.field(field, Way.FORM)
+def _build_parameter(field: FieldDescriptor, place: str, schemas: Schemas) -> Schema:
+    schema = schemas.build_field(field, Way.FORM)
     return {"name": field.json_name, "in": place, "description": schema.pop("description"), "schema": schema}
 
 
-def _request_body(name: str, message: Descriptor, fields: list[FieldDescriptor], schemas: Schemas) -> Schema:
-    as_json = schemas.component(name, lambda: schemas.fields(message, fields, Way.JSON))
+def _build_request_body(name: str, message: Descriptor, fields: list[FieldDescriptor], schemas: Schemas) -> Schema:
+    as_json = schemas.refer_to(name, lambda: schemas.build_object(message, fields, Way.JSON))
     content: Schema = {"application/json": {"schema": as_json}}
     # A body that can be sent as it stands, unlike what tools make up of every optional field.
-    example = {field.json_name: example_of(field) for field in fields if example_of(field) is not None}
+    example = {field.json_name: find_example(field) for field in fields if find_example(field) is not None}
     if all(field.json_name in example for field in fields if is_required(field)):
         content["application/json"]["example"] = example
     if any(field.type == FieldDescriptor.TYPE_BYTES for field in fields):
-        content = {"multipart/form-data": {"schema": schemas.fields(message, fields, Way.FORM)}} | content
+        content = {"multipart/form-data": {"schema": schemas.build_object(message, fields, Way.FORM)}} | content
     return {"required": any(map(is_required, fields)), "content": content}
 
 
-def _raw_body(route: Route) -> Schema:
+def _build_raw_body(route: Route) -> Schema:
     description = describe(route.rpc.method.input_type.fields_by_name[route.body].full_name)
     return {"description": description, "required": True, "content": {"*/*": {}}}
 
 
-def _success(route: Route, schemas: Schemas) -> Schema:
+def _build_success(route: Route, schemas: Schemas) -> Schema:
     answer = route.rpc.method.output_type
     if route.rpc.method.server_streaming:
-        return _events(route, schemas)
+        return _build_events(route, schemas)
     part = answer.fields_by_name.get(route.response_body)
     if part is None:
-        data = schemas.message(answer, Way.ANSWER)
+        data = schemas.build_message(answer, Way.ANSWER)
     elif part.message_type and not part.is_repeated:
-        data = schemas.message(part.message_type, Way.ANSWER)
+        data = schemas.build_message(part.message_type, Way.ANSWER)
         if part.containing_oneof:  # declared as `optional`: its absence means something
             data = make_nullable(data)
     else:
-        data = schemas.field(part, Way.ANSWER)
+        data = schemas.build_field(part, Way.ANSWER)
     envelope = {
         "type": "object",
         "properties": {
@@ -227,34 +223,39 @@ def _success(route: Route, schemas: Schemas) -> Schema:
     }
     return {
         "description": describe(answer.full_name),
-        "headers": _headers("X-Request-Id"),
+        "headers": _refer_to_headers("X-Request-Id"),
         "content": {"application/json": {"schema": envelope}},
     }
 
 
-def _nothing(route: Route) -> Schema:
+def _build_no_content(route: Route) -> Schema:
     if not route.rpc.method.server_streaming:
         return {}
     return {
-        "204": {"description": "There is nothing to tell, and there will not be.", "headers": _headers("X-Request-Id")}
+        "204": {
+            "description": "There is nothing to tell, and there will not be.",
+            "headers": _refer_to_headers("X-Request-Id"),
+        }
     }
 
 
-def _events(route: Route, schemas: Schemas) -> Schema:
+def _build_events(route: Route, schemas: Schemas) -> Schema:
     """OpenAPI 3.1 has no words for a sequence of events, so an extension gives the schema of each event's `data`."""
     answer = route.rpc.method.output_type
     events = {each.json_name: each for each in answer.oneofs_by_name[route.rpc.access.events.kind].fields}
     names = "\n".join(f"* `{name}`: {describe(each.full_name)}" for name, each in events.items())
     text = {"type": "string", "description": f"Server-Sent Events. Every `data` is one line of JSON.\n\n{names}"}
-    data = {name: schemas.message(each.message_type, Way.ANSWER) for name, each in events.items() if each.message_type}
+    data = {
+        name: schemas.build_message(each.message_type, Way.ANSWER) for name, each in events.items() if each.message_type
+    }
     return {
         "description": describe(answer.full_name),
-        "headers": _headers("X-Request-Id"),
+        "headers": _refer_to_headers("X-Request-Id"),
         "content": {"text/event-stream": {"schema": text, "x-events": data | {"failure": _ERROR_REFERENCE}}},
     }
 
 
-def _failures(route: Route) -> list[int]:
+def _list_failures(route: Route) -> list[int]:
     """The statuses of failure that this route can answer with."""
     changes_something, has_body = route.verb != "GET", bool(route.body)
     possible = {
@@ -288,11 +289,11 @@ _ERROR: Schema = {
 }
 
 
-def _error_name(status: int) -> str:
+def _name_error(status: int) -> str:
     return f"Error{status}"
 
 
-def _error(status: int) -> Schema:
+def _build_error(status: int) -> Schema:
     example = {
         "isSuccess": False,
         "statusCode": status,
@@ -302,14 +303,14 @@ def _error(status: int) -> Schema:
     }
     return {
         "description": FIXED[status],
-        "headers": _headers("X-Request-Id", *_FURTHER_HEADERS.get(status, ())),
+        "headers": _refer_to_headers("X-Request-Id", *_FURTHER_HEADERS.get(status, ())),
         "content": {"application/json": {"schema": _ERROR_REFERENCE, "example": example}},
     }
 
 
-def _headers(*names: str) -> Schema:
+def _refer_to_headers(*names: str) -> Schema:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(openapi_json())
+    sys.stdout.buffer.write(render_openapi())

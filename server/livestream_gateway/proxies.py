@@ -1,10 +1,10 @@
-"""Puts the client's address in the place of the proxy's, before anything else judges the request."""
+"""Replaces the proxy's address by the client's, before anything else looks at the request."""
 
 from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from livestream_gateway.forwarded import client_address, parse_network
+from livestream.addresses import find_client, parse_network
 
 
 class TrustedProxies:
@@ -20,5 +20,5 @@ class TrustedProxies:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (peer := scope.get("client")):
             forwarded = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
-            scope["client"] = client_address(peer[0], forwarded, self._trusted), 0  # of the client's port nobody knows
+            scope["client"] = find_client(peer[0], forwarded, self._trusted), 0  # of the client's port nobody knows
         await self._app(scope, receive, send)

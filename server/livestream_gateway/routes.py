@@ -1,4 +1,4 @@
-"""Which endpoint a request line means."""
+"""Finds the endpoint for the verb and the path of a request."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -41,26 +41,26 @@ class Router:
                 verbs["HEAD"] = endpoint
         # Of two templates that fit, the one whose literal segment comes first is meant.
         ordered = sorted(templates, key=lambda path: [segment.startswith("{") for segment in path.split("/")])
-        self._templates = [(_pattern(path), templates[path]) for path in ordered]
+        self._templates = [(_compile_pattern(path), templates[path]) for path in ordered]
 
     def find(self, verb: str, path: str) -> tuple[Endpoint, Mapping[str, str]]:
         """The endpoint, and the values of the path's variables. Raises NoSuchPath or WrongVerb."""
         verbs, variables = self._literal.get(path), _NONE
         if verbs is None:
-            verbs, variables = self._by_template(path)
+            verbs, variables = self._match_template(path)
         endpoint = verbs.get(verb)
         if endpoint is None:
             raise WrongVerb(verbs)
         return endpoint, variables
 
-    def _by_template(self, path: str) -> tuple[ByVerb, Mapping[str, str]]:
+    def _match_template(self, path: str) -> tuple[ByVerb, Mapping[str, str]]:
         for pattern, verbs in self._templates:
             if match := pattern.fullmatch(path):
                 return verbs, match.groupdict()
         raise NoSuchPath
 
 
-def _pattern(path: str) -> re.Pattern[str]:
+def _compile_pattern(path: str) -> re.Pattern[str]:
     """One variable is one whole segment. Raises ValueError for what google.api.http knows beyond that."""
     segments = []
     for segment in path.split("/"):

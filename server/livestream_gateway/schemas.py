@@ -14,8 +14,8 @@ from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from livestream.v1.access_pb2 import inline
-from livestream_gateway.comments import comments
-from livestream_gateway.transcoding.names import public_values
+from livestream_gateway.comments import read_comments
+from livestream_gateway.transcoding.names import find_public_values
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -55,55 +55,55 @@ class Schemas:
     def __init__(self) -> None:
         self.components: dict[str, Schema] = {}
 
-    def message(self, message: Descriptor, way: Way) -> Schema:
+    def build_message(self, message: Descriptor, way: Way) -> Schema:
         """The schema of a whole message."""
         if value := _VALUES.get(message.full_name):
             if way is Way.ANSWER:
                 return value
             return {key: value[key] for key in value if key != "examples"}
         name = message.name if way is Way.ANSWER else f"{message.name}Input"
-        return self.component(name, lambda: self.fields(message, message.fields, way))
+        return self.refer_to(name, lambda: self.build_object(message, message.fields, way))
 
-    def component(self, name: str, build: Callable[[], Schema]) -> Schema:
+    def refer_to(self, name: str, build: Callable[[], Schema]) -> Schema:
         """A reference to the component `name`, which `build` makes at the first mention."""
         if name not in self.components:
             self.components[name] = {}  # a message may mention itself
             self.components[name] = build()
         return {"$ref": f"#/components/schemas/{name}"}
 
-    def fields(self, message: Descriptor, fields: Iterable[FieldDescriptor], way: Way) -> Schema:
+    def build_object(self, message: Descriptor, fields: Iterable[FieldDescriptor], way: Way) -> Schema:
         """An object of some of the fields of `message`."""
-        fields = list(_inline(fields))
+        fields = list(_flatten(fields))
         schema: Schema = {
             "type": "object",
             "description": describe(message.full_name),
-            "properties": {field.json_name: self.field(field, way) for field in fields},
+            "properties": {field.json_name: self.build_field(field, way) for field in fields},
         }
         if required := [field.json_name for field in fields if way is Way.ANSWER or is_required(field)]:
             schema["required"] = required
         return schema
 
-    def field(self, field: FieldDescriptor, way: Way) -> Schema:
+    def build_field(self, field: FieldDescriptor, way: Way) -> Schema:
         """The schema of one field, with its comment."""
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
-            values = self._one(field.message_type.fields_by_name["value"], way)
+            values = self._build_one(field.message_type.fields_by_name["value"], way)
             schema = {"type": "object", "additionalProperties": values}
         elif field.is_repeated:
-            schema = {"type": "array", "items": self._one(field, way)}
+            schema = {"type": "array", "items": self._build_one(field, way)}
         elif _may_be_null(field, way):
-            schema = make_nullable(self._one(field, way))
+            schema = make_nullable(self._build_one(field, way))
         else:
-            schema = self._one(field, way)
+            schema = self._build_one(field, way)
         schema = schema | {"description": describe(field.full_name)}
-        if (example := example_of(field)) is not None:
+        if (example := find_example(field)) is not None:
             schema["examples"] = [example]
         return schema
 
-    def _one(self, field: FieldDescriptor, way: Way) -> Schema:
+    def _build_one(self, field: FieldDescriptor, way: Way) -> Schema:
         if field.message_type is not None:
-            return self.message(field.message_type, way)
+            return self.build_message(field.message_type, way)
         if (enum := field.enum_type) is not None:
-            return self.component(enum.name, lambda: _enum(enum))
+            return self.refer_to(enum.name, lambda: _build_enum(enum))
         if field.type == FieldDescriptor.TYPE_BYTES:
             if way is Way.FORM:  # a file; `format` is what tools of OpenAPI 3.0 look for
                 return {"type": "string", "format": "binary", "contentMediaType": "application/octet-stream"}
@@ -111,10 +111,10 @@ class Schemas:
         return _SCALARS[field.type]
 
 
-def _inline(fields: Iterable[FieldDescriptor]) -> Iterator[FieldDescriptor]:
+def _flatten(fields: Iterable[FieldDescriptor]) -> Iterator[FieldDescriptor]:
     for field in fields:
         if field.message_type is not None and field.GetOptions().Extensions[inline]:
-            yield from _inline(field.message_type.fields)
+            yield from _flatten(field.message_type.fields)
         else:
             yield field
 
@@ -124,9 +124,9 @@ def is_required(field: FieldDescriptor) -> bool:
     return field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
 
 
-def example_of(field: FieldDescriptor) -> Any:
+def find_example(field: FieldDescriptor) -> Any:
     """What the field's comment gives as "for example `…`", in the field's JSON type; None if it gives nothing."""
-    if not (found := _EXAMPLE.search(comments().get(field.full_name, ""))):
+    if not (found := _EXAMPLE.search(read_comments().get(field.full_name, ""))):
         return None
     plain = field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated
     return found[1] if plain else orjson.loads(found[1])
@@ -134,11 +134,11 @@ def example_of(field: FieldDescriptor) -> Any:
 
 def describe(full_name: str) -> str:
     """The comment of `full_name`, in which fields are called as the public API calls them."""
-    return _PROTO_NAME.sub(_as_public, comments().get(full_name, ""))
+    return _PROTO_NAME.sub(_write_as_public, read_comments().get(full_name, ""))
 
 
-def _as_public(word: re.Match[str]) -> str:
-    known = any(name.endswith(f".{word[0]}") for name in comments())
+def _write_as_public(word: re.Match[str]) -> str:
+    known = any(name.endswith(f".{word[0]}") for name in read_comments())
     return re.sub("_(.)", lambda letter: letter[1].upper(), word[0]) if known else word[0]
 
 
@@ -160,8 +160,8 @@ def make_nullable(schema: Schema) -> Schema:
     return schema | {"type": [schema["type"], "null"]}
 
 
-def _enum(enum: EnumDescriptor) -> Schema:
-    values = public_values(enum)
+def _build_enum(enum: EnumDescriptor) -> Schema:
+    values = find_public_values(enum)
     lines = [describe(enum.full_name), ""]
     for name, number in values.items():
         lines.append(f"* `{name}`: {describe(f'{enum.full_name}.{enum.values_by_number[number].name}')}")

@@ -1,4 +1,4 @@
-"""Large request bodies under way: how many bytes of them a process holds, and how many one caller may send at once."""
+"""Limits the large request bodies that are being received: their bytes per process, and their number per caller."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable

@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from livestream.addresses import parse_network
 from livestream_server.access.service import AccessServicer
 from livestream_server.access.store import AccessGrants
 from livestream_server.auth.jwt import Authenticator
@@ -24,7 +25,6 @@ from livestream_server.mongo.lease import Lease
 from livestream_server.notifications.service import NotificationServicer
 from livestream_server.notifications.store import Inbox
 from livestream_server.notifications.worker import Worker
-from livestream_server.participants.presence import Audience
 from livestream_server.participants.service import AudienceServicer
 from livestream_server.participants.store import Participants
 from livestream_server.protocols import Clock
@@ -32,17 +32,15 @@ from livestream_server.reminders.service import ReminderServicer
 from livestream_server.reminders.store import Reminders
 from livestream_server.settings import Settings
 from livestream_server.streams.admission import Admission
-from livestream_server.streams.expiry import Limits
-from livestream_server.streams.presenter import StoredStreamPresenter
+from livestream_server.streams.expiry import Limits, Sweeper
+from livestream_server.streams.presenter import Journals, StoredStreamPresenter
 from livestream_server.streams.service import LiveStreamServicer
-from livestream_server.streams.store import Streams
-from livestream_server.streams.sweeper import Sweeper
-from livestream_server.streams.watching import Journals
+from livestream_server.streams.store import StreamLists, Streams
 from livestream_server.tokens.agora import create_token_issuer
 from livestream_server.transport import limits as caller_limits
-from livestream_server.transport.forwarded import parse_network
 from livestream_server.transport.pipeline import Guards, Handler, Registry
 from livestream_server.transport.values import utc_now
+from livestream_server.users.presenter import UserPresenter
 from livestream_server.users.service import UserServicer
 from livestream_server.users.store import Users
 from livestream_server.watch.hub import WatchHub
@@ -100,22 +98,24 @@ async def open_service(
             Participants(database, limits.host_silent),
             AccessGrants(database),
         )
-        users = Users(database, cache_seconds=settings.user_cache_seconds)
-        audience, inbox = Audience(database, limits.host_silent), Inbox(database)
+        stored_users = Users(database, cache_seconds=settings.user_cache_seconds)
+        users = UserPresenter(stored_users)
+        inbox = Inbox(database)
         bans = Bans(database)
         reminders = Reminders(database)
-        feeds = Feeds(database)
-        rankings = Rankings(database, feeds, clock, every=timedelta(seconds=settings.sweep_seconds))
+        stream_lists = StreamLists(database)
+        feeds = Feeds(stream_lists, participants)
+        rankings = Rankings(database, feeds, participants, clock, every=timedelta(seconds=settings.sweep_seconds))
         await auth.start()
         await thumbnails.start()
         with failures.translate_start_failures():
-            for each in (streams, participants, audience, users, inbox, bans, reminders, feeds, rankings):
+            for each in (streams, stream_lists, participants, stored_users, inbox, bans, reminders):
                 await each.prepare()
 
         registry = Registry(
             Guards(
                 authenticate=auth.authenticate,
-                explain=failures.to_service_error,
+                translate=failures.to_service_error,
                 database_deadline=failures.deadline,
                 max_in_flight=settings.max_in_flight,
                 max_deadline=settings.max_deadline_seconds,
@@ -137,20 +137,13 @@ async def open_service(
             clock=clock,
         )
         registry.add("livestream.v1.LiveStreamService", servicer)
-        registry.add("livestream.v1.UserService", UserServicer(users, clock))
+        registry.add("livestream.v1.UserService", UserServicer(stored_users, clock))
         registry.add("livestream.v1.AccessService", AccessServicer(grants, streams, users, clock))
-        viewers = AudienceServicer(audience=audience, admission=admission, bans=bans, users=users, clock=clock)
+        viewers = AudienceServicer(participants=participants, admission=admission, bans=bans, users=users, clock=clock)
         registry.add("livestream.v1.AudienceService", viewers)
         notifications = NotificationServicer(inbox, settings.agora.notification_secret, clock)
         registry.add("livestream.v1.NotificationService", notifications)
-        moderation = ModerationServicer(
-            bans=bans,
-            streams=streams,
-            participants=participants,
-            users=users,
-            token_life=timedelta(seconds=settings.agora.token_life_seconds),
-            clock=clock,
-        )
+        moderation = ModerationServicer(bans=bans, streams=streams, users=users, clock=clock)
         registry.add("livestream.v1.ModerationService", moderation)
 
         registry.add("livestream.v1.ReminderService", ReminderServicer(reminders, streams, users, clock))
@@ -174,7 +167,9 @@ async def open_service(
         service = Service(registry.handlers, registry.end_streams, auth.keys_known)
         every = timedelta(seconds=settings.sweep_seconds)
         sweeper = Sweeper(streams, limits, Lease(database, "sweeper", 3 * every), clock, every=every)
-        worker = Worker(inbox, audience, streams, Lease(database, "inbox", 10 * WORK_EVERY), clock, every=WORK_EVERY)
+        worker = Worker(
+            inbox, participants, streams, Lease(database, "inbox", 10 * WORK_EVERY), clock, every=WORK_EVERY
+        )
         tasks = [
             asyncio.create_task(_watch_database(database, service, on_ready)),
             asyncio.create_task(pool.keep_running()),

@@ -1,4 +1,4 @@
-"""Why a call can fail, in words of the domain.
+"""The kinds of errors that a call can end with, and those that every package raises.
 
 A feature package raises a subclass of one of these kinds; `transport` turns the kind into a gRPC status, once. Every
 leaf class has a `reason` (UPPER_SNAKE, at most 63 characters, unique), which callers may rely on for good; whatever
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 DOMAIN = "livestream"
+MAX_VIOLATIONS = 20
+"""The caller is told of so many wrong fields, and of how many more there are."""
 
 
 class CannotStart(Exception):
@@ -50,8 +52,13 @@ class InvalidArgument(ServiceError):
     reason = "INVALID_REQUEST"
 
     def __init__(self, *violations: Violation) -> None:
-        super().__init__("; ".join(f"{each.field}: {each.description}" for each in violations))
-        self.violations: Sequence[Violation] = violations
+        self.violations: Sequence[Violation] = violations[:MAX_VIOLATIONS]
+        """The fields that the caller is told of."""
+        told = [f"{each.field}: {each.description}" for each in self.violations]
+        if more := len(violations) - len(told):
+            super().__init__("; ".join((*told, f"and {more} more")), more_violations=str(more))
+        else:
+            super().__init__("; ".join(told))
 
 
 class Malformed(ServiceError):
@@ -89,6 +96,10 @@ class FailedPrecondition(ServiceError):
     """The object's present state forbids the call (FAILED_PRECONDITION, 409)."""
 
 
+class Aborted(ServiceError):
+    """The call lost a race with another one; the caller may begin anew (ABORTED, 409)."""
+
+
 class ResourceExhausted(ServiceError):
     """A limit is reached; the same call may work after `retry_after` seconds (RESOURCE_EXHAUSTED, 429)."""
 
@@ -112,6 +123,15 @@ class DeadlineExceeded(ServiceError):
 
     def __init__(self) -> None:
         super().__init__("the deadline passed before the call was finished")
+
+
+class Internal(ServiceError):
+    """Anything unexpected (INTERNAL, 500). The log has the rest, under the request id."""
+
+    reason = "INTERNAL"
+
+    def __init__(self) -> None:
+        super().__init__("internal error")
 
 
 class Overloaded(ResourceExhausted):
@@ -183,15 +203,6 @@ class IdempotencyKeyReused(AlreadyExists):
 
     def __init__(self, **made: str) -> None:
         super().__init__("this idempotency key was used with another content; use a new key", **made)
-
-
-class Internal(ServiceError):
-    """Anything unexpected (INTERNAL, 500). The log has the rest, under the request id."""
-
-    reason = "INTERNAL"
-
-    def __init__(self) -> None:
-        super().__init__("internal error")
 
 
 def every_error(kind: type[ServiceError] = ServiceError) -> Iterator[type[ServiceError]]:

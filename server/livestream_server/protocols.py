@@ -20,6 +20,9 @@ Clock: TypeAlias = Callable[[], datetime]
 Summaries: TypeAlias = Mapping[str, UserSummary]
 """Users' summaries by their ids."""
 
+Change: TypeAlias = WatchStreamResponse
+"""A change of a stream as its watchers are told it: built once, whoever and how many they are."""
+
 
 class Caller(Protocol):
     """Whoever a verified token speaks for."""
@@ -92,13 +95,6 @@ class StreamFacts(Protocol):
     def require_on_air(self) -> None:
         """Raise FailedPrecondition unless the stream is active."""
 
-    # The next two go when participants keep all uids.
-    def uid_of(self, user: str) -> int | None:
-        """The uid that `user` has as a broadcaster."""
-
-    def broadcaster_with(self, uid: int) -> str | None:
-        """The id of the broadcaster who has this uid; None if it is of the audience, or nobody's."""
-
 
 class Streams(Protocol):
     """What other packages ask of the package `streams`."""
@@ -134,6 +130,24 @@ class Streams(Protocol):
         """Record when the host was in the channel, and since when they are out of it."""
 
 
+class StreamLists(Protocol):
+    """Lists of streams as they are stored; of the package `streams`, for `feeds`.
+
+    Filters and sorts name fields of the documents, as the database takes them.
+    """
+
+    async def read_list(
+        self, filter_: Mapping[str, Any], sort: Mapping[str, int], limit: int, *, skip: int = 0
+    ) -> Sequence[dict[str, Any]]:
+        """At most `limit` streams that match, sorted, after the first `skip` of them, in one command."""
+
+    async def count_list(self, filter_: Mapping[str, Any]) -> int:
+        """How many streams match."""
+
+    async def find_in_status(self, stream_ids: Collection[str], status: Status) -> Collection[str]:
+        """Those of the streams that are in this state, and not deleted."""
+
+
 class Admission(Protocol):
     """Who may see what goes on in a stream; of the package `streams`."""
 
@@ -149,7 +163,7 @@ class Journal(Protocol):
         """How many changes there were."""
 
     @property
-    def changes(self) -> Sequence[WatchStreamResponse]:
+    def changes(self) -> Sequence[Change]:
         """The last of them, without a gap up to `revision`."""
 
     @property
@@ -209,9 +223,6 @@ class Users(Protocol):
     async def require_known(self, user_id: str) -> None:
         """Raise NotFound unless the user is recorded."""
 
-    async def get_summary(self, user_id: str) -> UserSummary:
-        """The summary of the user; raises NotFound if nobody is recorded under this id."""
-
     async def find_summaries(self, ids: Collection[str]) -> Summaries:
         """The summaries of those of `ids` who are recorded, in one read."""
 
@@ -234,6 +245,8 @@ class Viewer(NamedTuple):
     user: str
     full_name: str
     username: str
+    role: Role = Role.AUDIENCE
+    """What they are to the stream by invitation: a broadcaster who watches does not count as audience."""
 
 
 class ParticipantFacts(Protocol):
@@ -285,7 +298,7 @@ class ParticipantEvents(Protocol):
     """Where Agora's events are kept; of the package `participants`, for `notifications`."""
 
     async def find_by_uid(self, stream_id: str, uid: int) -> ParticipantFacts | None:
-        """The participant of the stream who has this uid, of either kind."""
+        """The participant of the stream who has this uid; None for the second one that a broadcaster watches with."""
 
     async def record_events(self, stream_id: str, user: str, events: Sequence[Event]) -> Sequence[Event]:
         """Record what Agora tells of a participant; answers with all that it has told, in its order."""
@@ -304,9 +317,6 @@ class Participants(Protocol):
 
         `without` names, by stream, users who do not count.
         """
-
-    async def read_viewer_counts(self, stream_ids: Collection[str], now: datetime) -> Mapping[str, int]:
-        """How many users are in the audience of each stream, as counted lately; one without any may be absent."""
 
     async def list_watched(
         self, user: str, limit: int, *, skip: int = 0, after: tuple[datetime, str] | None = None
@@ -327,13 +337,13 @@ class Bans(Protocol):
     """What other packages ask of the package `moderation`."""
 
     async def require_not_blocked(self, stream_id: str, user_id: str) -> None:
-        """Raise PermissionDenied if a ban shuts the user out of the stream."""
+        """Raise PermissionDenied if the user has an active BLOCK ban in the stream."""
 
     async def find_actions(self, stream_ids: Collection[str]) -> Mapping[str, Mapping[str, BanAction]]:
         """What banned users may not do in the streams, by stream and by their ids."""
 
-    async def blocked(self, stream_id: str) -> Mapping[str, datetime]:
-        """Users whom bans shut out of the stream, and since when."""
+    async def find_blocked(self, stream_id: str) -> Mapping[str, datetime]:
+        """Users with an active BLOCK ban in the stream, and since when."""
 
 
 class Access(Protocol):

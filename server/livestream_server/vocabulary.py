@@ -5,8 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+INTEREST = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+"""A topic: what a stream is about, and what a user likes."""
+
 ID = re.compile(r"[0-9a-f]{24}")
 """An id: 24 hexadecimal digits in lower case, as MongoDB's ObjectId is written."""
+
+MAX_UID = 2**31 - 1
+"""The largest uid. Agora's pages disagree on the sign bit; mobile SDKs show larger ones as negative numbers."""
 
 
 class Status(StrEnum):

@@ -8,8 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from livestream_server.auth.caller import Caller
-from livestream_server.auth.jwt import Authenticator
+from livestream_server.auth.jwt import Authenticator, Caller
 from livestream_server.auth.minting import mint
 from tests.auth.forging import (
     ABSENT,

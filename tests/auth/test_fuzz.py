@@ -6,8 +6,7 @@ from typing import Any
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from livestream_server.auth.caller import Caller
-from livestream_server.auth.jwt import Authenticator
+from livestream_server.auth.jwt import Authenticator, Caller
 from livestream_server.errors import Unauthenticated
 from tests.auth.forging import NOW, USER, claims, encoded, signed
 

@@ -66,11 +66,11 @@ async def test_two_tokens_of_one_user_are_two(authenticator: Authenticator) -> N
 
 async def test_the_oldest_leaves_when_it_is_full(authenticator: Authenticator, verifications: list[str]) -> None:
     """Many callers would fill the memory."""
-    authenticator._verified._entries = BoundedCache(3)
+    authenticator._verified = BoundedCache(3)
     first, *others = (f"Bearer {token(jti=str(number))}" for number in range(4))
     for each in (first, *others):
         await authenticator.authenticate(each)
-    assert len(authenticator._verified._entries) == 3
+    assert len(authenticator._verified) == 3
     for each in others:
         await authenticator.authenticate(each)
     assert len(verifications) == 4
@@ -82,7 +82,7 @@ async def test_a_token_that_is_verified_anew_is_the_newest(
     authenticator: Authenticator, clock: Clock, verifications: list[str]
 ) -> None:
     """A busy caller's token would leave at once, because it was first seen long ago."""
-    authenticator._verified._entries = BoundedCache(2)
+    authenticator._verified = BoundedCache(2)
     busy, idle, other = (f"Bearer {token(jti=name)}" for name in ("busy", "idle", "other"))
     await authenticator.authenticate(busy)
     await authenticator.authenticate(idle)
@@ -96,5 +96,5 @@ async def test_a_token_that_is_verified_anew_is_the_newest(
 async def test_what_is_remembered_is_not_the_token(authenticator: Authenticator) -> None:
     """A crash dump would hold working tokens."""
     await authenticator.authenticate(f"Bearer {token()}")
-    (remembered,) = authenticator._verified._entries
+    (remembered,) = authenticator._verified
     assert remembered == sha256(token().encode()).digest()

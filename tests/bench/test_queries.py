@@ -11,8 +11,8 @@ from bson import ObjectId
 from pymongo import MongoClient
 
 SCANNED = {
-    *((name, "_id_") for name in ("participants", "stage", "reminders", "access_grants")),
-    *((name, f"one_{name.removesuffix('s')}_per_idempotency_key") for name in ("streams", "bans")),
+    *((name, "_id_") for name in ("participants", "reminders", "access_grants")),
+    ("streams", "one_stream_per_idempotency_key"),
     ("streams", "reminders_to_take"),
 }
 """What the embedded database scans for: an `_id` that is a document, and what is in an index only if it is there."""

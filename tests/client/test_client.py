@@ -14,6 +14,7 @@ from grpc import StatusCode
 from grpc.aio import ServicerContext
 from grpc_health.v1 import health
 
+from livestream.service_config import timeouts
 from livestream.v1.access_service_pb2 import GrantAccessResponse
 from livestream.v1.live_stream_pb2 import LiveStream
 from livestream.v1.live_stream_service_pb2 import (
@@ -27,7 +28,7 @@ from livestream.v1.live_stream_service_pb2 import (
 from livestream.v1.live_stream_service_pb2_grpc import LiveStreamServiceStub
 from livestream.v1.user_service_pb2 import PutUserRequest, PutUserResponse
 from livestream_client import LiveStreamClient, LiveStreamType, Role, Token, Unavailable, UserSummary
-from livestream_client.contract import channel_config, timeouts
+from livestream_client.contract import build_channel_config
 from tests.client.fake_service import FakeService, answering, failing
 
 STREAM = "64d15f9e2e6c8f4d5a123456"
@@ -214,7 +215,7 @@ def test_who_may_leave_out_the_key_does_not_repeat_creation() -> None:
     """A gateway passes on what it got: repeated without a key, one lost answer is two streams."""
     retried = {
         name["method"]
-        for each in json.loads(channel_config())["methodConfig"]
+        for each in json.loads(build_channel_config())["methodConfig"]
         for name in each["name"]
         if "retryPolicy" in each
     }

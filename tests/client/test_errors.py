@@ -26,7 +26,7 @@ STREAM = "64d15f9e2e6c8f4d5a123456"
         (StatusCode.NOT_FOUND, "NotFound"),
         (StatusCode.ALREADY_EXISTS, "AlreadyExists"),
         (StatusCode.FAILED_PRECONDITION, "FailedPrecondition"),
-        (StatusCode.ABORTED, "FailedPrecondition"),
+        (StatusCode.ABORTED, "Aborted"),
         (StatusCode.RESOURCE_EXHAUSTED, "ResourceExhausted"),
         (StatusCode.UNAVAILABLE, "Unavailable"),
         (StatusCode.DEADLINE_EXCEEDED, "DeadlineExceeded"),
@@ -66,12 +66,23 @@ async def test_an_invalid_request_names_the_fields(client: LiveStreamClient, ser
     with pytest.raises(livestream_client.InvalidArgument) as caught:
         await client.create_stream(title="")
     assert caught.value.violations == (
-        Violation("title", "must be 1 to 120 characters"),
-        Violation("guests[1]", "is the creator"),
+        Violation(field="title", description="must be 1 to 120 characters"),
+        Violation(field="guests[1]", description="is the creator"),
     )
     assert str(caught.value) == (
         "title: must be 1 to 120 characters; guests[1]: is the creator (INVALID_REQUEST, request id 5f0c1b7e)"
     )
+
+
+def test_a_client_is_told_how_many_more_fields_are_wrong() -> None:
+    """A developer would mend twenty and believe that those were all."""
+    error = LiveStreamError(
+        StatusCode.INVALID_ARGUMENT,
+        "as a whole",
+        metadata={"more_violations": "7"},
+        violations=(Violation(field="title", description="is required"),),
+    )
+    assert str(error) == "title: is required; and 7 more (INVALID_ARGUMENT)"
 
 
 async def test_an_overloaded_service_says_when_to_come_back(client: LiveStreamClient, service: FakeService) -> None:

@@ -173,7 +173,7 @@ RECIPES: Mapping[str, tuple[dict[str, str], Callable[[str], bool]]] = {
         lambda output: read(output, GrantAccessResponse).HasField("granted_at"),
     ),
     "guest-streams.grpcurl.sh": (
-        {"GRPC": "grpc", "TOKEN": "mehmet", "CURSOR": "no cursor"},
+        {"GRPC": "grpc", "TOKEN": "mehmet", "PAGE_TOKEN": "no page token"},
         lambda output: (
             [each.role for each in read(output, ListGuestStreamsResponse).page.list if each.title == "Live"]
             == [Role.ROLE_GUEST]
@@ -324,7 +324,7 @@ async def stage(live_service: LiveService, tmp_path_factory: pytest.TempPathFact
         "live now": "livestream.v1.FeedService/ListStreamsLiveNow",
         "twenty": '{"limit": 20}',
         "jane's name": "jane",
-        "no cursor": "",
+        "no page token": "",
         "tomorrow": f"{tomorrow:%Y-%m-%dT%H:%M:%SZ}",
         "image": str(photo),
         "host token": host.agora.token,

@@ -19,13 +19,12 @@ from livestream_gateway.app import create_app
 from livestream_gateway.invoker import LocalInvoker
 from livestream_gateway.settings import GatewaySettings
 from livestream_server.app import open_service
-from livestream_server.feeds.rankings import Rankings
-from livestream_server.feeds.store import Feeds
 from livestream_server.mongo import client as mongo
 from livestream_server.settings import Settings
 from tests.participants.agora import body_of, signed
 from tests.support.direct import call
 from tests.support.environment import IDS, metadata, token
+from tests.support.rankings import rankings_of
 
 V1, V2 = "/api/v1/live-stream", "/api/v2/live-stream"
 STREAM, USER = f"{V1}/{{live_stream_id}}", f"{V1}/user/{{user_id}}"
@@ -55,7 +54,7 @@ async def answers_of_an_scenario(settings: Settings) -> Answers:
             now += timedelta(minutes=10)
             database = mongo.database(client, settings.mongo)
             await database["rankings"].delete_many({})
-            await Rankings(database, Feeds(database), lambda: now, every=timedelta(hours=1)).refresh()
+            await rankings_of(database, now).refresh()
             await _lists_meanwhile(guest)
             now += timedelta(minutes=45)
             await _afterwards(guest)
@@ -181,7 +180,7 @@ class _Guest:
         if key == "token":
             return "<token>"
         if key == "channelName":
-            return re.sub(r"-[a-z0-9]{10}$", "-<suffix>", text)
+            return re.sub(r"-[0-9a-f]{24}$", "-<suffix>", text)
         return next((f"<{name}>" for name, found in self.ids.items() if found == text), text)
 
 

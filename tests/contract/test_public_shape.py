@@ -13,8 +13,8 @@ from google.type.decimal_pb2 import Decimal
 from livestream.v1 import live_stream_pb2 as pb
 from livestream.v1.live_stream_service_pb2 import AgoraCredentials, JoinStreamResponse, RtmCredentials
 from livestream.v1.user_pb2 import Media, UserSummary
-from livestream_gateway.envelope import success
-from livestream_gateway.transcoding.render import data_renderer
+from livestream_gateway.envelope import build_success
+from livestream_gateway.transcoding.render import build_renderer
 from tests.support.environment import LiveService
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "join-as-creator.json").read_text())
@@ -95,7 +95,7 @@ def complete() -> JoinStreamResponse:
 
 def test_a_complete_answer_has_the_golden_shape() -> None:
     """Clients of the public API parse these keys with these types, in typed languages too."""
-    envelope = json.loads(success(200, data_renderer(JoinStreamResponse.DESCRIPTOR)(complete())).body)
+    envelope = json.loads(build_success(200, build_renderer(JoinStreamResponse.DESCRIPTOR)(complete())).body)
     assert ordered(shape(envelope)) == ordered(_set(GOLDEN))
     assert envelope["data"]["liveStream"]["price"] == 9.99
     assert envelope["data"]["liveStream"]["createdAt"] == "2026-01-15T10:30:00.000Z"

@@ -11,8 +11,7 @@ from structlog.testing import capture_logs
 
 from livestream.v1.access_pb2 import Access
 from livestream_gateway.app import create_app
-from livestream_gateway.contract import Route, Rpc, every_route
-from livestream_gateway.contract import _rpc as rpc_of
+from livestream_gateway.contract import Route, Rpc, build_rpc, every_route
 from livestream_gateway.invoker import LocalInvoker
 from livestream_gateway.settings import GatewaySettings
 from tests.contract.scene import OK, RELATIONS, Outcome, Scene, nowhere, over_grpc, over_rest, set_up
@@ -21,7 +20,7 @@ from tests.support.environment import ServiceEnvironment, open_environment, sett
 
 Row = Mapping[str, str]
 
-RPCS: Mapping[str, Rpc] = {each.name: rpc_of(each, None) for each in every_rpc()}
+RPCS: Mapping[str, Rpc] = {each.name: build_rpc(each) for each in every_rpc()}
 ROUTES: Mapping[str, Route] = {}
 for _route in every_route():
     ROUTES.setdefault(_route.rpc.method.name, _route)  # type: ignore[attr-defined]
@@ -78,11 +77,8 @@ TABLE: Mapping[str, Row] = {
     "ListStreamsForYou": REGISTERED,
     "ListGuestStreams": REGISTERED,
     "ListUpcomingStreams": EVERYONE,
-    "ListMyUpcomingStreams": REGISTERED,
     "GetActiveStream": EVERYONE,
-    "GetMyActiveStream": EVERYONE,
     "ListPastStreams": EVERYONE,
-    "ListMyPastStreams": REGISTERED,
     "ListMyBroadcastedStreams": REGISTERED,
     "ListMyWatchedStreams": REGISTERED,
     "ListMostWatchedCreators": EVERYONE,

@@ -11,19 +11,18 @@ from bson import ObjectId
 from pydantic import SecretStr
 
 from livestream.v1.feed_service_pb2_grpc import FeedServiceStub
-from livestream.v1.user_pb2 import UserSummary
-from livestream.v1.user_service_pb2 import UserProfile
 from livestream_server.feeds.rankings import Rankings
-from livestream_server.feeds.store import Feeds
 from livestream_server.mongo import client as mongo
 from livestream_server.reminders.model import new_reminder
 from livestream_server.reminders.store import Reminders
 from livestream_server.settings import MongoSettings
 from livestream_server.streams.model import Broadcaster, Stream
 from livestream_server.streams.store import to_document
+from livestream_server.users.model import Profile, User
 from livestream_server.users.store import Users
 from livestream_server.vocabulary import Role, Status, StreamType
 from tests.support.environment import IDS, ServiceEnvironment
+from tests.support.rankings import rankings_of
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -43,6 +42,7 @@ class Stage:
                 "title": "t",
                 "type": StreamType.DUOSELF if guest else StreamType.SOLO,
                 "channel_name": secrets.token_hex(8),
+                "creator": IDS.get(creator, creator),
                 "broadcasters": tuple(
                     Broadcaster(IDS.get(who, who), Role.GUEST if place else Role.HOST, secrets.randbelow(2**31 - 1) + 1)
                     for place, who in enumerate(cast)
@@ -76,7 +76,8 @@ class Stage:
                 "_id": {"stream": stream["_id"], "user": ObjectId(IDS.get(user, user))},
                 "stream": stream["_id"],
                 "creator": stream["creator"],
-                "uid": secrets.randbelow(2**31 - 1) + 1,
+                "role": "audience",
+                "uids": [secrets.randbelow(2**31 - 1) + 1],
                 "joined_at": joined_at,
                 "until": joined_at + (stay or timedelta(hours=1)),
             }
@@ -86,13 +87,12 @@ class Stage:
         """New users; answers with their ids."""
         users, ids = Users(self.database, cache_seconds=0), [secrets.token_hex(12) for _ in range(count)]
         for each in ids:
-            await users.put(summary(each), NOW)
+            await users.put(user(each, NOW))
         return ids
 
     async def likes(self, name: str, *interests: str) -> None:
         """Let a demo user like these topics."""
-        profile = UserProfile(interests=interests, expertise="musician")
-        await Users(self.database, cache_seconds=0).put(summary(IDS[name]), datetime.now(UTC), profile)
+        await Users(self.database, cache_seconds=0).put(user(IDS[name], datetime.now(UTC), *interests))
 
     async def rank(self, now: datetime = NOW) -> None:
         """Count what is watched most, as of `now`."""
@@ -101,7 +101,7 @@ class Stage:
 
     def rankings(self, now: datetime) -> Rankings:
         """Rankings of another process, at `now`."""
-        return Rankings(self.database, Feeds(self.database), lambda: now, every=timedelta(seconds=10))
+        return rankings_of(self.database, now, timedelta(seconds=10))
 
     async def remind(self, user: str, stream_id: str) -> None:
         """Let `user` be reminded of the stream's start."""
@@ -113,9 +113,11 @@ class Stage:
             await self.database[name].delete_many({})
 
 
-def summary(user_id: str) -> UserSummary:
-    """A user's summary."""
-    return UserSummary(id=user_id, username=f"u-{user_id}", name="N", surname="S", availability_status="available")
+def user(user_id: str, updated_at: datetime, *interests: str) -> User:
+    """A user who likes these topics."""
+    expertise = "musician" if interests else None
+    profile = Profile(followers_count=None, following_count=None, expertise=expertise, interests=interests)
+    return User(user_id, f"u-{user_id}", "N", "S", "available", None, profile, updated_at)
 
 
 @pytest.fixture(scope="module")

@@ -191,9 +191,23 @@ def test_the_contracts_words_are_understood(service: LiveService, path: str) -> 
     assert get(service, f"{V1}/{path}")[0] == 200
 
 
-def test_a_cursor_is_for_grpc_alone(service: LiveService) -> None:
-    """REST has pages; a cursor would be a parameter that nothing answers with."""
-    assert get(service, f"{V1}/my-past-streams?cursor=nonsense")[0] == 200
+@pytest.mark.parametrize("query", ["pageToken=nonsense", "pageSize=-1", "page_token=nonsense", f"userId={IDS['john']}"])
+def test_what_is_for_grpc_alone_is_ignored(service: LiveService, query: str) -> None:
+    """REST has pages and paths; nothing answers with a token, and a query does not turn "my streams" into another's."""
+    plain = get(service, f"{V1}/my-past-streams")
+    assert plain[1]["data"]
+    found = get(service, f"{V1}/my-past-streams?{query}")
+    assert (found[0], found[1]["data"]) == (200, plain[1]["data"])
+
+
+@pytest.mark.parametrize("query", ["", "?limit=abc", f"?userId={AYSE}"])
+@pytest.mark.parametrize(
+    "path", [f"{V1}/my-past-streams", f"{V1}/my-upcoming-live-streams", f"{V2}/my-upcoming-live-streams"]
+)
+def test_a_callers_own_list_needs_a_caller_before_anything_else(service: LiveService, path: str, query: str) -> None:
+    """One RPC answers for a user and for the caller; its public paths stay as strict as they were."""
+    status, envelope = get(service, f"{path}{query}", None)
+    assert (status, envelope["errors"][0]) == (401, "Authentication required")
 
 
 @pytest.mark.parametrize(

@@ -55,9 +55,9 @@ async def test_no_more_than_a_hundred_streams_are_in_a_plain_list(stage: Stage, 
         await stage.stream("ayse", Status.ENDED)
     answer = await call(feeds.ListStreams, rpc.ListStreamsRequest())
     assert len(answer.streams) == 100
-    rest = await call(feeds.ListStreams, rpc.ListStreamsRequest(cursor=answer.next_cursor))
+    rest = await call(feeds.ListStreams, rpc.ListStreamsRequest(page_token=answer.next_page_token))
     assert len({*ids(answer.streams), *ids(rest.streams)}) == 103
-    assert rest.next_cursor == ""
+    assert rest.next_page_token == ""
 
 
 async def test_featured_streams_are_those_that_most_users_watch_now(stage: Stage, feeds: Any) -> None:
@@ -96,9 +96,9 @@ async def test_live_creators_come_with_what_they_host(stage: Stage, feeds: Any) 
     assert [each.creator.id for each in streamers] == [each.active_live_stream.creator.id for each in streamers]
     assert [each.creator.id for each in streamers] == hosts[::-1]
     first = await call(feeds.ListCatchStreamers, rpc.ListCatchStreamersRequest(limit=2), None)
-    rest = await call(feeds.ListCatchStreamers, rpc.ListCatchStreamersRequest(cursor=first.next_cursor), None)
+    rest = await call(feeds.ListCatchStreamers, rpc.ListCatchStreamersRequest(page_token=first.next_page_token), None)
     assert [*first.streamers, *rest.streamers] == list(streamers)
-    assert (len(first.streamers), rest.next_cursor) == (2, "")
+    assert (len(first.streamers), rest.next_page_token) == (2, "")
 
 
 async def test_a_page_behind_the_end_is_empty_and_knows_the_totals(stage: Stage, feeds: Any) -> None:
@@ -173,7 +173,7 @@ KEYS: dict[str, Callable[[int], Any]] = {
 
 
 @pytest.mark.parametrize(("sort", "order"), list(product([*KEYS, "FUNDING_GOAL"], ["ASC", "DESC"])))
-async def test_cursors_walk_each_list_to_its_end_once(stage: Stage, feeds: Any, sort: str, order: str) -> None:
+async def test_page_tokens_walk_each_list_to_its_end_once(stage: Stage, feeds: Any, sort: str, order: str) -> None:
     """Equal and absent keys are where such walks lose or repeat items; pages by number must agree."""
     names = {"PLANNED_START_DATE": "planned_start"}
     fields = [{names.get(key, key.lower()): value(n) for key, value in KEYS.items()} for n in range(11)]
@@ -186,12 +186,12 @@ async def test_cursors_walk_each_list_to_its_end_once(stage: Stage, feeds: Any, 
 
     expected = [made[place] for place in sorted(range(11), key=rank, reverse=order == "DESC")]
     asked = {"sort_by": f"GUEST_STREAM_SORT_{sort}", "sort_order": f"SORT_ORDER_{order}"}
-    walked, cursor, answers = [], "", 0
-    while cursor or not answers:
-        answer = await call(feeds.ListGuestStreams, rpc.ListGuestStreamsRequest(**asked, limit=2, cursor=cursor))
+    walked, token, answers = [], "", 0
+    while token or not answers:
+        answer = await call(feeds.ListGuestStreams, rpc.ListGuestStreamsRequest(**asked, limit=2, page_token=token))
         assert answer.page.HasField("pagination") == (answers == 0)
         walked += ids(answer.page.list)
-        cursor, answers = answer.next_cursor, answers + 1
+        token, answers = answer.next_page_token, answers + 1
     by_number = [
         each
         for number in range(1, 7)
@@ -203,18 +203,86 @@ async def test_cursors_walk_each_list_to_its_end_once(stage: Stage, feeds: Any, 
     assert answers == 6
 
 
-async def test_a_cursor_and_a_page_exclude_each_other(stage: Stage, feeds: Any) -> None:
-    """Which of the two would count is anybody's guess; a cursor of another list means nothing here."""
+async def test_a_page_token_and_a_page_exclude_each_other(stage: Stage, feeds: Any) -> None:
+    """Which of the two would count is anybody's guess; a token of another list means nothing here."""
     for _ in range(2):
         await stage.stream("ayse", Status.ENDED)
     request = rpc.ListMyBroadcastedStreamsRequest(limit=1)
-    request.cursor = (await call(feeds.ListMyBroadcastedStreams, request)).next_cursor
+    request.page_token = (await call(feeds.ListMyBroadcastedStreams, request)).next_page_token
     request.page = 1
     refused = await failure(call(feeds.ListMyBroadcastedStreams, request))
     assert [each.field for each in refused.violations] == ["page"]
-    refused = await failure(call(feeds.ListMyPastStreams, rpc.ListMyPastStreamsRequest(cursor=request.cursor)))
+    refused = await failure(call(feeds.ListPastStreams, rpc.ListPastStreamsRequest(page_token=request.page_token)))
     assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert [each.field for each in refused.violations] == ["cursor"]
+    assert [each.field for each in refused.violations] == ["page_token"]
+
+
+async def test_upcoming_streams_can_be_walked(stage: Stage, feeds: Any) -> None:
+    """Two keys and an id order them; each page must begin where the one before ended."""
+    for number in range(4):
+        await stage.stream("ayse", Status.PREPARING)
+        await stage.stream("ayse", Status.PREPARING, planned_start=NOW + number // 2 * HOUR)
+        await stage.stream("mehmet", Status.SCHEDULED, guest="ayse", planned_start=NOW + number // 2 * HOUR)
+    await stage.stream("ayse", Status.ACTIVE)
+    request = rpc.ListUpcomingStreamsRequest(page_size=100)
+    whole = [each.live_stream.id for each in (await call(feeds.ListUpcomingStreams, request)).streams]
+    walked, request = [], rpc.ListUpcomingStreamsRequest(page_size=2)
+    for _ in range(7):
+        answer = await call(feeds.ListUpcomingStreams, request)
+        walked += [each.live_stream.id for each in answer.streams]
+        request.page_token = answer.next_page_token
+    assert (len(whole), walked, request.page_token) == (13, whole, "")
+
+
+async def test_rankings_can_be_walked(stage: Stage, feeds: Any) -> None:
+    """A list that lacks what every other list has is a case of its own in each client."""
+    hosts = await stage.users(3)
+    streams = [await stage.stream(host, Status.ACTIVE, started_at=NOW - n * HOUR) for n, host in enumerate(hosts)]
+    for number, stream in enumerate(streams):
+        for viewer in hosts[number:]:
+            await stage.participant(stream, viewer)
+    await stage.rank()
+    first = await call(feeds.ListFeaturedStreams, rpc.ListFeaturedStreamsRequest(page_size=2))
+    rest = rpc.ListFeaturedStreamsRequest(page_token=first.next_page_token)
+    last = await call(feeds.ListFeaturedStreams, rest)
+    assert ([*ids(first.streams), *ids(last.streams)], last.next_page_token) == (streams, "")
+    creators = await call(feeds.ListMostWatchedCreators, rpc.ListMostWatchedCreatorsRequest(page_size=1))
+    assert ids(creators.creators) == hosts[:1]
+    rest = rpc.ListMostWatchedCreatorsRequest(page_token=creators.next_page_token)
+    assert ids((await call(feeds.ListMostWatchedCreators, rest)).creators) == hosts[1:]
+    refused = await failure(call(feeds.ListFeaturedStreams, rpc.ListFeaturedStreamsRequest(page_size=-1)))
+    assert [each.field for each in refused.violations] == ["page_size"]
+    refused = await failure(call(feeds.ListFeaturedStreams, rpc.ListFeaturedStreamsRequest(page_token="x")))
+    assert [each.field for each in refused.violations] == ["page_token"]
+
+
+EVERY_LIST = [
+    each.name for each in rpc.DESCRIPTOR.services_by_name["FeedService"].methods if each.name.startswith("List")
+]
+
+
+@pytest.mark.parametrize("name", EVERY_LIST)
+async def test_every_list_is_asked_for_by_size_and_token(stage: Stage, feeds: Any, name: str) -> None:
+    """AIP-158, the same for each list: a client's helper that walks one of them walks all."""
+
+    async def ask(**fields: Any) -> Any:
+        selection = {"selection": rpc.SELECTION_LIVE} if name == "ListStreamsForYou" else {}
+        return await call(getattr(feeds, name), getattr(rpc, f"{name}Request")(**selection, **fields))
+
+    for size in (0, 1, 100, 2**31 - 1):
+        await ask(page_size=size)
+    for field, wrong in (("page_size", -1), ("page_token", "nonsense")):
+        refused = await failure(ask(**{field: wrong}))
+        assert (refused.code, refused.violations[0].field) == (grpc.StatusCode.INVALID_ARGUMENT, field)
+
+
+async def test_every_list_answers_with_its_results_first() -> None:
+    """AIP-158 and AIP-132: results are field 1, and a token follows."""
+    for name in EVERY_LIST:
+        method = rpc.DESCRIPTOR.services_by_name["FeedService"].methods_by_name[name]
+        results = method.output_type.fields_by_number[1]
+        assert results.is_repeated or results.message_type is rpc.StreamPage.DESCRIPTOR
+        assert method.output_type.fields_by_name["next_page_token"].number == 2
 
 
 async def test_upcoming_streams_are_live_or_prepared_or_planned_in_the_window(stage: Stage, feeds: Any) -> None:
@@ -231,7 +299,7 @@ async def test_upcoming_streams_are_live_or_prepared_or_planned_in_the_window(st
         await stage.stream("ayse", status)
 
     async def found(**fields: Any) -> list[str]:
-        mine = (await call(feeds.ListMyUpcomingStreams, rpc.ListMyUpcomingStreamsRequest(**fields))).streams
+        mine = (await call(feeds.ListUpcomingStreams, rpc.ListUpcomingStreamsRequest(**fields))).streams
         hers = rpc.ListUpcomingStreamsRequest(user_id=AYSE, **fields)
         theirs = (await call(feeds.ListUpcomingStreams, hers, "john")).streams
         found = [each.live_stream.id for each in mine]
@@ -262,9 +330,9 @@ async def test_an_upcoming_stream_says_whether_it_will_remind(
 async def test_the_active_stream_is_the_one_that_the_user_hosts(stage: Stage, feeds: Any) -> None:
     """A guest's invitation is not the guest's stream; without one the answer is nothing, not a failure."""
     stream = await stage.stream("ayse", Status.ACTIVE, guest="mehmet")
-    assert (await call(feeds.GetMyActiveStream, rpc.GetMyActiveStreamRequest())).live_stream.id == stream
-    assert not (await call(feeds.GetMyActiveStream, rpc.GetMyActiveStreamRequest(), "mehmet")).HasField("live_stream")
-    assert not (await call(feeds.GetMyActiveStream, rpc.GetMyActiveStreamRequest(), None)).HasField("live_stream")
+    assert (await call(feeds.GetActiveStream, rpc.GetActiveStreamRequest())).live_stream.id == stream
+    assert not (await call(feeds.GetActiveStream, rpc.GetActiveStreamRequest(), "mehmet")).HasField("live_stream")
+    assert not (await call(feeds.GetActiveStream, rpc.GetActiveStreamRequest(), None)).HasField("live_stream")
     hers = (await call(feeds.GetActiveStream, rpc.GetActiveStreamRequest(user_id=AYSE), None)).live_stream
     assert (hers.id, hers.role) == (stream, Role.ROLE_UNSPECIFIED)
     assert not (await call(feeds.GetActiveStream, rpc.GetActiveStreamRequest(user_id=MEHMET))).HasField("live_stream")
@@ -277,11 +345,11 @@ async def test_past_streams_are_the_users_own_and_have_ended(stage: Stage, feeds
     await stage.stream("ayse", Status.ENDED, deleted_at=NOW)
     for status in (*OVER, Status.ACTIVE, Status.SCHEDULED):
         await stage.stream("ayse", status)
-    assert ids((await call(feeds.ListMyPastStreams, rpc.ListMyPastStreamsRequest())).streams) == [new, old]
+    assert ids((await call(feeds.ListPastStreams, rpc.ListPastStreamsRequest())).streams) == [new, old]
     request = rpc.ListPastStreamsRequest(user_id=AYSE, limit=1)
     answer = await call(feeds.ListPastStreams, request, None)
     assert ids(answer.streams) == [new]
-    request.cursor = answer.next_cursor
+    request.page_token = answer.next_page_token
     assert ids((await call(feeds.ListPastStreams, request, None)).streams) == [old]
 
 
@@ -312,9 +380,28 @@ async def test_watched_streams_are_listed_once_and_after_their_end(stage: Stage,
     assert ids(answer.page.list) == [seen[4], seen[3]]
     assert answer.page.pagination.total_items == 5
     assert {each.role for each in answer.page.list} == {Role.ROLE_AUDIENCE}
-    request = rpc.ListMyWatchedStreamsRequest(limit=9, cursor=answer.next_cursor)
+    request = rpc.ListMyWatchedStreamsRequest(limit=9, page_token=answer.next_page_token)
     answer = await call(feeds.ListMyWatchedStreams, request, "john")
     assert ids(answer.page.list) == [seen[2], seen[1], seen[0]]
+
+
+async def test_a_long_history_is_walked_in_parts(stage: Stage, feeds: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One page looks back a bounded number of joins; what lies behind them must not be lost."""
+    monkeypatch.setattr("livestream_server.feeds.store.WATCHED_AT_ONCE", 3)
+    hosts = await stage.users(8)
+    over = [n for n in range(8) if n not in (1, 2, 3, 6)]
+    made = [await stage.stream(host, Status.ENDED if n in over else Status.ACTIVE) for n, host in enumerate(hosts)]
+    for number, stream in enumerate(made):
+        await stage.participant(stream, "john", NOW + number * HOUR)
+    walked, request = [], rpc.ListMyWatchedStreamsRequest(page_size=1)
+    for _ in range(10):
+        answer = await call(feeds.ListMyWatchedStreams, request, "john")
+        walked += ids(answer.page.list)
+        request.page_token = answer.next_page_token
+        if not answer.next_page_token:
+            break
+    assert walked == [made[n] for n in reversed(over)]
+    assert request.page_token == ""
 
 
 async def test_creators_are_ranked_by_different_viewers_of_thirty_days(stage: Stage, feeds: Any) -> None:
@@ -351,39 +438,47 @@ async def test_only_one_process_counts_at_a_time_and_not_too_often(stage: Stage,
 
 
 REQUIRED = [
-    ("ListStreams", rpc.ListStreamsRequest()),
-    ("ListStreamsForYou", rpc.ListStreamsForYouRequest(selection=rpc.SELECTION_LIVE)),
-    ("ListGuestStreams", rpc.ListGuestStreamsRequest()),
-    ("ListMyUpcomingStreams", rpc.ListMyUpcomingStreamsRequest()),
-    ("ListMyPastStreams", rpc.ListMyPastStreamsRequest()),
-    ("ListMyBroadcastedStreams", rpc.ListMyBroadcastedStreamsRequest()),
-    ("ListMyWatchedStreams", rpc.ListMyWatchedStreamsRequest()),
+    rpc.ListStreamsRequest(),
+    rpc.ListStreamsForYouRequest(selection=rpc.SELECTION_LIVE),
+    rpc.ListGuestStreamsRequest(),
+    rpc.ListUpcomingStreamsRequest(),
+    rpc.ListPastStreamsRequest(),
+    rpc.ListMyBroadcastedStreamsRequest(),
+    rpc.ListMyWatchedStreamsRequest(),
 ]
 OPEN = [
-    ("ListFeaturedStreams", rpc.ListFeaturedStreamsRequest()),
-    ("ListCatchStreamers", rpc.ListCatchStreamersRequest()),
-    ("ListStreamsLiveNow", rpc.ListStreamsLiveNowRequest()),
-    ("ListUpcomingStreams", rpc.ListUpcomingStreamsRequest(user_id=AYSE)),
-    ("GetMyActiveStream", rpc.GetMyActiveStreamRequest()),
-    ("GetActiveStream", rpc.GetActiveStreamRequest(user_id=AYSE)),
-    ("ListPastStreams", rpc.ListPastStreamsRequest(user_id=AYSE)),
-    ("ListMostWatchedCreators", rpc.ListMostWatchedCreatorsRequest()),
+    rpc.ListFeaturedStreamsRequest(),
+    rpc.ListCatchStreamersRequest(),
+    rpc.ListStreamsLiveNowRequest(),
+    rpc.ListUpcomingStreamsRequest(user_id=AYSE),
+    rpc.GetActiveStreamRequest(),
+    rpc.GetActiveStreamRequest(user_id=AYSE),
+    rpc.ListPastStreamsRequest(user_id=AYSE),
+    rpc.ListMostWatchedCreatorsRequest(),
 ]
 
 
-@pytest.mark.parametrize(("name", "request_"), REQUIRED, ids=lambda value: value if isinstance(value, str) else "")
-async def test_the_callers_own_lists_need_a_registered_caller(feeds: Any, name: str, request_: Any) -> None:
+def id_of(request: Any) -> str:
+    return request.DESCRIPTOR.name + (" of a user" if getattr(request, "user_id", "") else "")
+
+
+def rpc_of(feeds: Any, request: Any) -> Any:
+    return getattr(feeds, request.DESCRIPTOR.name.removesuffix("Request"))
+
+
+@pytest.mark.parametrize("request_", REQUIRED, ids=id_of)
+async def test_the_callers_own_lists_need_a_registered_caller(feeds: Any, request_: Any) -> None:
     """Anonymous is 401, and somebody who has not completed the registration is 403."""
-    assert (await failure(call(getattr(feeds, name), request_, None))).code is grpc.StatusCode.UNAUTHENTICATED
-    assert (await failure(call(getattr(feeds, name), request_, NOBODY))).reason == "REGISTRATION_INCOMPLETE"
+    assert (await failure(call(rpc_of(feeds, request_), request_, None))).code is grpc.StatusCode.UNAUTHENTICATED
+    assert (await failure(call(rpc_of(feeds, request_), request_, NOBODY))).reason == "REGISTRATION_INCOMPLETE"
 
 
-@pytest.mark.parametrize(("name", "request_"), OPEN, ids=lambda value: value if isinstance(value, str) else "")
-async def test_open_lists_welcome_anybody_but_a_bad_token(feeds: Any, name: str, request_: Any) -> None:
+@pytest.mark.parametrize("request_", OPEN, ids=id_of)
+async def test_open_lists_welcome_anybody_but_a_bad_token(feeds: Any, request_: Any) -> None:
     """A client with an expired token must learn that it is no longer signed in, instead of a stranger's answer."""
-    await call(getattr(feeds, name), request_, None)
-    await call(getattr(feeds, name), request_, NOBODY)
-    bad = getattr(feeds, name)(request_, metadata=(("authorization", "Bearer no.token.atall"),), timeout=10)
+    await call(rpc_of(feeds, request_), request_, None)
+    await call(rpc_of(feeds, request_), request_, NOBODY)
+    bad = rpc_of(feeds, request_)(request_, metadata=(("authorization", "Bearer no.token.atall"),), timeout=10)
     assert (await failure(bad)).code is grpc.StatusCode.UNAUTHENTICATED
 
 
@@ -418,11 +513,11 @@ async def test_what_users_do_is_in_the_lists(stage: Stage, feeds: Any, env: Serv
     for_you = rpc.ListStreamsForYouRequest(selection=rpc.SELECTION_LIVE)
     assert ids((await call(feeds.ListStreamsForYou, for_you, "john")).page.list) == [stream]
     assert ids((await call(feeds.ListGuestStreams, rpc.ListGuestStreamsRequest(), "mehmet")).page.list) == [stream]
-    assert (await call(feeds.GetMyActiveStream, rpc.GetMyActiveStreamRequest())).live_stream.id == stream
+    assert (await call(feeds.GetActiveStream, rpc.GetActiveStreamRequest())).live_stream.id == stream
 
     env.clock.now = NOW + HOUR
     await call(env.streams.EndStream, EndStreamRequest(live_stream_id=stream))
-    assert ids((await call(feeds.ListMyPastStreams, rpc.ListMyPastStreamsRequest())).streams) == [stream]
+    assert ids((await call(feeds.ListPastStreams, rpc.ListPastStreamsRequest())).streams) == [stream]
     watched = (await call(feeds.ListMyWatchedStreams, rpc.ListMyWatchedStreamsRequest(), "john")).page
     assert [(each.id, each.role) for each in watched.list] == [(stream, Role.ROLE_AUDIENCE)]
     await call(env.streams.DeleteStream, DeleteStreamRequest(live_stream_id=stream))

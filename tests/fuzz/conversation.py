@@ -77,11 +77,14 @@ class FakeTransport(asyncio.Transport):
         super().__init__()
         self.written = b""
         self._connection = connection
-        self._closing = False
+        self._closing = self.ended = False
 
     def write(self, data: bytes) -> None:
-        if not self._closing:
+        if not self._closing and not self.ended:
             self.written += data
+
+    def write_eof(self) -> None:
+        self.ended = True
 
     def close(self) -> None:
         if not self._closing:
@@ -137,7 +140,7 @@ async def _converse(pieces: Iterable[bytes], work: _Work) -> bytes:
         work.begin(piece)
         connection.data_received(piece)
         await asyncio.sleep(0)
-        if transport.is_closing():
+        if transport.is_closing() or transport.ended:  # what comes after our last word is discarded
             break
     late = loop.time()
     for _ in range(TURNS):

@@ -11,13 +11,13 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from livestream.strict_json import NotJson, loads
 from livestream.v1.live_stream_service_pb2 import CreateStreamRequest
 from livestream_agora import access_token2
 from livestream_agora.inspection import inspect
 from livestream_agora.packing import TokenFormatError
 from livestream_gateway.transcoding.form import MAX_FIELDS, MAX_FILES, NotAForm, read_form
 from livestream_gateway.transcoding.read import Reader
-from livestream_gateway.transcoding.strict_json import NotJson, loads
 from livestream_server.auth.jwt import Authenticator
 from livestream_server.errors import InvalidArgument, Unauthenticated
 from livestream_server.images.thumbnail import encode_thumbnail
@@ -45,7 +45,7 @@ def read_a_form(data: bytes) -> None:
     assert len(pairs) <= MAX_FIELDS + MAX_FILES
     assert sum(len(name) + len(value) for name, value in pairs) <= len(body)
     wrong: list[Any] = []
-    fields = _READER.texts(pairs, wrong)
+    fields = _READER.read_texts(pairs, wrong)
     if not wrong:
         CreateStreamRequest(**fields)
 
@@ -59,7 +59,7 @@ def read_json(data: bytes) -> None:
     if type(value) is not dict:
         return
     wrong: list[Any] = []
-    fields = _READER.json(value, wrong)
+    fields = _READER.read_json(value, wrong)
     if not wrong:
         CreateStreamRequest(**fields)
 

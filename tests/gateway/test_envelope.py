@@ -6,7 +6,15 @@ import pytest
 from google.rpc.error_details_pb2 import BadRequest
 
 from livestream.v1.live_stream_service_pb2 import CreateStreamRequest
-from livestream_gateway.envelope import FIXED, MAX_VIOLATIONS, Refusal, failure, invalid, success, to_refusal
+from livestream_gateway.envelope import (
+    FIXED,
+    MAX_VIOLATIONS,
+    Refusal,
+    build_failure,
+    build_success,
+    refuse_invalid,
+    to_refusal,
+)
 from livestream_gateway.invoker import RpcError
 from livestream_gateway.transcoding.read import Violation
 
@@ -50,7 +58,7 @@ def test_every_status_has_its_fixed_string(code: grpc.StatusCode) -> None:
 
 def test_a_success_carries_the_time() -> None:
     """In UTC and milliseconds, as all times of the API."""
-    envelope = json.loads(success(201, {"a": 1}).body)
+    envelope = json.loads(build_success(201, {"a": 1}).body)
     assert list(envelope) == ["isSuccess", "statusCode", "data", "errors", "timestamp"]
     assert envelope["isSuccess"] is True
     assert (envelope["statusCode"], envelope["data"], envelope["errors"]) == (201, {"a": 1}, [])
@@ -74,9 +82,19 @@ def test_violations_are_named_in_public() -> None:
 
 def test_many_violations_do_not_make_a_long_answer() -> None:
     """A small request must not buy a large answer."""
-    answer = invalid([Violation(f"guests[{index}]", "must be a string") for index in range(10_000)]).answer
-    assert len(json.loads(answer.body)["errors"]) == 1 + MAX_VIOLATIONS
+    violations = [Violation(field=f"guests[{index}]", description="must be a string") for index in range(10_000)]
+    answer = refuse_invalid(violations).answer
+    errors = json.loads(answer.body)["errors"]
+    assert len(errors) == 1 + MAX_VIOLATIONS + 1
+    assert errors[-1] == f"and {10_000 - MAX_VIOLATIONS} more"
     assert len(answer.body) <= 1024
+
+
+def test_what_the_service_left_out_is_counted() -> None:
+    """A caller would mend twenty fields and believe that those were all."""
+    violations = [BadRequest.FieldViolation(field="title", description="is required")]
+    answer = refusal_of(RpcError(Code.INVALID_ARGUMENT, violations=violations, more_violations=7)).answer
+    assert json.loads(answer.body)["errors"][1:] == ["title: is required", "and 7 more"]
 
 
 @pytest.mark.parametrize("code", [Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE])
@@ -95,4 +113,4 @@ def test_a_401_challenges() -> None:
 @pytest.mark.parametrize("status", FIXED)
 def test_the_gateways_own_refusals_wear_the_envelope(status: int) -> None:
     """Whoever refuses, clients parse one shape."""
-    assert json.loads(failure(status, "more"))["errors"] == [FIXED[status], "more"]
+    assert json.loads(build_failure(status, "more"))["errors"] == [FIXED[status], "more"]

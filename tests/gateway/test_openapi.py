@@ -14,7 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 from livestream.v1.access_pb2 import Access, grpc_only, inline
 from livestream_gateway.contract import Route, every_route
 from livestream_gateway.envelope import FIXED
-from livestream_gateway.openapi import openapi_document, openapi_json
+from livestream_gateway.openapi import build_openapi, render_openapi
 
 GOLDEN = Path(__file__).parent / "golden" / "openapi.json"
 ENVELOPE = {"isSuccess", "statusCode", "data", "errors", "timestamp"}
@@ -37,7 +37,7 @@ unary_routes, streams = (
 def operation_of(route: Route) -> dict[str, Any]:
     """Found by shape: the names of a path's variables are the document's own."""
     shape = re.sub(r"\{\w+}", "{}", route.path)
-    paths = openapi_document()["paths"].items()
+    paths = build_openapi()["paths"].items()
     found = [operations for path, operations in paths if re.sub(r"\{\w+}", "{}", path) == shape]
     assert len(found) == 1
     operation: dict[str, Any] = found[0][route.verb.lower()]
@@ -55,7 +55,7 @@ def public_names(message: Descriptor) -> Iterator[str]:
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:
     while "$ref" in schema:
-        node: Any = openapi_document()
+        node: Any = build_openapi()
         for step in schema["$ref"].removeprefix("#/").split("/"):
             node = node[step]
         schema = node
@@ -64,7 +64,7 @@ def resolved(schema: dict[str, Any]) -> dict[str, Any]:
 
 def test_the_document_is_valid_openapi() -> None:
     """Client generators and test tools refuse, or misread, an invalid document."""
-    validate(openapi_document(), cls=OpenAPIV31SpecValidator)
+    validate(build_openapi(), cls=OpenAPIV31SpecValidator)
 
 
 def test_the_document_is_the_one_that_was_reviewed() -> None:
@@ -72,12 +72,12 @@ def test_the_document_is_the_one_that_was_reviewed() -> None:
 
     After a wanted change: python -m livestream_gateway.openapi > tests/gateway/golden/openapi.json
     """
-    assert openapi_json().decode() == GOLDEN.read_text()
+    assert render_openapi().decode() == GOLDEN.read_text()
 
 
 def test_the_document_has_nothing_but_the_contracts_routes() -> None:
     """An internal RPC must not appear, and every operation needs a name of its own to become a function."""
-    operations = [operation for path in openapi_document()["paths"].values() for operation in path.values()]
+    operations = [operation for path in build_openapi()["paths"].values() for operation in path.values()]
     assert len(operations) == len(DOCUMENTED)
     assert len({operation["operationId"] for operation in operations}) == len(operations)
 
@@ -88,7 +88,7 @@ def test_every_route_is_described(route: Route) -> None:
     operation = operation_of(route)
     assert operation["summary"]
     assert operation["description"]
-    assert operation["tags"][0] in {tag["name"] for tag in openapi_document()["tags"]}
+    assert operation["tags"][0] in {tag["name"] for tag in build_openapi()["tags"]}
     for parameter in map(resolved, operation["parameters"]):
         assert parameter["description"]
 
@@ -153,7 +153,7 @@ def test_every_route_shows_its_failures_with_their_fixed_words(route: Route) -> 
 def test_every_route_says_whether_it_needs_a_token(route: Route) -> None:
     """The page's Authorize dialog, and generated clients, send a token only where this asks for it."""
     security = operation_of(route)["security"]
-    assert ({"JWT-auth": []} in security and {} not in security) == route.rpc.needs_token
+    assert ({"JWT-auth": []} in security and {} not in security) == route.needs_token
 
 
 @routes
@@ -167,7 +167,7 @@ def test_every_field_that_a_caller_decides_is_somewhere_in_the_request(route: Ro
     elsewhere = {
         *route.fixed,
         *route.headers,
-        *(each.name for each in fields if each.GetOptions().Extensions[grpc_only]),
+        *({each.name for each in fields if each.GetOptions().Extensions[grpc_only]} - {*route.variables}),
     }
     asked = {field.json_name for field in fields if field.name not in elsewhere}
     asked.update(route.headers.values())
@@ -182,7 +182,7 @@ def test_every_example_of_a_body_is_a_valid_one(route: Route) -> None:
         schema = resolved(content.get("schema", {}))
         if "example" in content:
             assert set(schema.get("required", ())) <= set(content["example"]) <= set(schema["properties"])
-    components = openapi_document()["components"]
+    components = build_openapi()["components"]
     for schema in components["schemas"].values():
         for described in schema.get("properties", {}).values():
             for example in described.get("examples", ()):
@@ -191,7 +191,7 @@ def test_every_example_of_a_body_is_a_valid_one(route: Route) -> None:
 
 def test_every_schema_and_property_has_words() -> None:
     """The proto comments are the documentation; one that is missing leaves a hole here."""
-    for name, schema in openapi_document()["components"]["schemas"].items():
+    for name, schema in build_openapi()["components"]["schemas"].items():
         assert schema["description"], name
         for field, described in schema.get("properties", {}).items() if name != "Error" else ():
             assert described["description"], f"{name}.{field}"
@@ -199,7 +199,7 @@ def test_every_schema_and_property_has_words() -> None:
 
 def test_what_may_be_absent_is_nullable_and_what_is_required_is_not() -> None:
     """OpenAPI 3.1 writes null as a type; a generated client crashes on a null that was not announced."""
-    schemas = openapi_document()["components"]["schemas"]
+    schemas = build_openapi()["components"]["schemas"]
     stream = schemas["LiveStream"]["properties"]
     assert stream["recordingUrl"]["type"] == ["string", "null"]
     assert stream["price"]["type"] == ["number", "null"]
@@ -212,7 +212,7 @@ def test_what_may_be_absent_is_nullable_and_what_is_required_is_not() -> None:
 
 def test_a_image_is_a_file_in_a_form_and_base64_in_json() -> None:
     """Pages and generators offer an upload only for what is marked as a file."""
-    content = openapi_document()["paths"]["/api/v1/live-stream/create"]["post"]["requestBody"]["content"]
+    content = build_openapi()["paths"]["/api/v1/live-stream/create"]["post"]["requestBody"]["content"]
     in_form = resolved(content["multipart/form-data"]["schema"])["properties"]["thumbnail"]
     in_json = resolved(content["application/json"]["schema"])["properties"]["thumbnail"]
     assert in_form["format"] == "binary"
@@ -221,14 +221,14 @@ def test_a_image_is_a_file_in_a_form_and_base64_in_json() -> None:
 
 def test_paths_of_one_rpc_are_named_apart_by_their_words() -> None:
     """Operation ids are function names in generated clients, so they must not change when a path is added."""
-    paths = openapi_document()["paths"]
+    paths = build_openapi()["paths"]
     ids = [paths[f"{JOIN}{rest}"]["post"]["operationId"] for rest in ("", "-as-creator", "-as-guest")]
     assert ids == ["joinStream", "joinStreamAsCreator", "joinStreamAsGuest"]
 
 
 def test_fields_are_called_by_their_public_names_in_every_text() -> None:
     """A reader of the public API has never seen the proto's names."""
-    text = json.dumps(openapi_document())
+    text = json.dumps(build_openapi())
     for route in every_route():
         for field in route.rpc.method.input_type.fields:
             assert field.name == field.json_name or field.name not in text

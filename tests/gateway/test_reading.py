@@ -7,13 +7,13 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
+from livestream.strict_json import Fraction, NotJson, loads
 from livestream.v1.live_stream_pb2 import LiveStream
 from livestream.v1.live_stream_service_pb2 import CreateStreamRequest, JoinStreamRequest
 from livestream.v1.user_pb2 import Media
-from livestream_gateway.transcoding.names import public_path
-from livestream_gateway.transcoding.read import Reader
-from livestream_gateway.transcoding.render import data_renderer
-from livestream_gateway.transcoding.strict_json import Fraction, NotJson, loads
+from livestream_gateway.transcoding.names import to_public_path
+from livestream_gateway.transcoding.read import Reader, Violation
+from livestream_gateway.transcoding.render import build_renderer
 from tests.gateway.messages import messages, public_requests
 
 WHOLE = "must be a whole number"
@@ -23,15 +23,15 @@ DECIMAL = "must be a decimal number"
 
 def from_json(text: str, kind: type[Message] = CreateStreamRequest) -> tuple[Any, dict[str, str]]:
     """The message, or None, and what is wrong."""
-    wrong: list[Any] = []
-    fields = Reader(kind.DESCRIPTOR).json(loads(text), wrong)
-    return None if wrong else kind(**fields), dict(wrong)
+    wrong: list[Violation] = []
+    fields = Reader(kind.DESCRIPTOR).read_json(loads(text), wrong)
+    return None if wrong else kind(**fields), {each.field: each.description for each in wrong}
 
 
 def from_texts(*pairs: tuple[str, str | bytes]) -> tuple[Any, dict[str, str]]:
-    wrong: list[Any] = []
-    fields = Reader(CreateStreamRequest.DESCRIPTOR).texts(pairs, wrong)
-    return None if wrong else CreateStreamRequest(**fields), dict(wrong)
+    wrong: list[Violation] = []
+    fields = Reader(CreateStreamRequest.DESCRIPTOR).read_texts(pairs, wrong)
+    return None if wrong else CreateStreamRequest(**fields), {each.field: each.description for each in wrong}
 
 
 @pytest.mark.parametrize("kind", public_requests(), ids=lambda kind: kind.DESCRIPTOR.name)
@@ -39,7 +39,7 @@ def from_texts(*pairs: tuple[str, str | bytes]) -> tuple[Any, dict[str, str]]:
 def test_a_message_written_in_our_form_is_read_as_the_same_message(kind: type[Message], data: Any) -> None:
     """Reading and writing are one transcoding, for every field that a request has or will have."""
     message = data.draw(messages(kind))
-    found, wrong = from_json(orjson.dumps(data_renderer(kind.DESCRIPTOR)(message)).decode(), kind)
+    found, wrong = from_json(orjson.dumps(build_renderer(kind.DESCRIPTOR)(message)).decode(), kind)
     assert not wrong
     assert found == message
 
@@ -292,10 +292,10 @@ def test_numbers_keep_their_digits() -> None:
 )
 def test_field_paths_are_translated(path: str, public: str) -> None:
     """A violation must name the field as the caller wrote it."""
-    assert public_path(CreateStreamRequest.DESCRIPTOR, path) == public
+    assert to_public_path(CreateStreamRequest.DESCRIPTOR, path) == public
 
 
 def test_nested_field_paths_are_translated() -> None:
     """Also inside of messages, and where `json_name` says something else."""
-    assert public_path(LiveStream.DESCRIPTOR, "broadcasters[0].user_summary.id") == "broadcasters[0].userSummary._id"
-    assert public_path(JoinStreamRequest.DESCRIPTOR, "device_type") == "deviceType"
+    assert to_public_path(LiveStream.DESCRIPTOR, "broadcasters[0].user_summary.id") == "broadcasters[0].userSummary._id"
+    assert to_public_path(JoinStreamRequest.DESCRIPTOR, "device_type") == "deviceType"

@@ -15,7 +15,7 @@ from livestream.v1.access_pb2 import camel_case, inline, upper_case
 from livestream.v1.live_stream_pb2 import Broadcaster, LiveStream, MiniCrowdFunding, ReplayAccess, Role
 from livestream.v1.live_stream_service_pb2 import CreateStreamResponse, JoinStreamResponse
 from livestream.v1.user_pb2 import Media, UserSummary
-from livestream_gateway.transcoding.render import data_renderer
+from livestream_gateway.transcoding.render import build_renderer
 from tests.gateway.messages import every_message, messages
 
 NOON = {"seconds": 1_780_315_200, "nanos": 7_999_999}
@@ -74,7 +74,7 @@ FULL_TEXT = """
 
 
 def written(message: Message, field: str = "") -> str:
-    return orjson.dumps(data_renderer(message.DESCRIPTOR, field)(message)).decode()
+    return orjson.dumps(build_renderer(message.DESCRIPTOR, field)(message)).decode()
 
 
 def test_a_live_stream_is_written_as_the_public_contract_shows_it() -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from google.api import annotations_pb2
 
@@ -99,8 +101,8 @@ def test_a_known_path_says_which_verbs_it_has(router: Router, verb: str, path: s
 
 def made(*paths: str) -> Router:
     """A router of invented paths, which all lead to the same RPC."""
-    rpc = next(every_route()).rpc
-    return Router(Endpoint(Route(rpc, "GET", path, "", "", {}, {})) for path in paths)
+    known = replace(next(every_route()), verb="GET", body="", fixed={}, headers={})
+    return Router(Endpoint(replace(known, path=path)) for path in paths)
 
 
 def test_the_most_literal_path_wins() -> None:

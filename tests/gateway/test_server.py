@@ -9,7 +9,7 @@ import orjson
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from livestream_gateway.connection import MAX_DISCARDED_BYTES, MAX_HEADERS, MAX_PIPELINED
+from livestream_gateway.connection import MAX_DISCARDED_BYTES, MAX_HEADERS, MAX_PIPELINED, MAX_SMALL_PIECES
 from livestream_gateway.connection_limit import RESERVED_FOR_PROBES
 from livestream_gateway.guard import Guard
 from livestream_gateway.server import HttpServer, listen
@@ -615,6 +615,15 @@ async def test_beyond_the_limit_probes_are_answered_and_the_connection_closed() 
             assert await peer.closed() == b""
 
 
+@pytest.mark.parametrize("path", [b"/healthz", b"/readyz?from=balancer"])
+async def test_a_probe_by_http_1_0_needs_no_host(path: bytes) -> None:
+    """Balancers send none there (RFC 9112, 3.2, asks for one from HTTP/1.1 on)."""
+    async with serving() as running:
+        for version, path_asked, status in ((b"1.0", path, 200), (b"1.1", path, 400), (b"1.0", b"/ok", 400)):
+            answer = await (await running.peer()).ask(b"GET %b HTTP/%b\r\n\r\n" % (path_asked, version))
+            assert answer.status == status
+
+
 async def test_a_flood_beyond_the_limit_keeps_no_probe_out() -> None:
     """Strangers can take the places that are left for probes, but each only until others come."""
     async with serving(max_connections=2) as running:
@@ -636,6 +645,43 @@ async def test_a_new_connection_takes_the_place_of_the_one_that_was_idle_longest
         assert (await (await running.peer()).ask(GOOD)).status == 200
         assert await second.closed() == b""
         assert (await first.ask(GOOD)).status == 200
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET /ok HT",
+        request(b"Content-Length: 9", line=POST, body=b"{"),
+        request(b"Transfer-Encoding: chunked", line=POST, body=b"1\r\n{\r\n"),
+        GOOD + b"GET /ok HT",
+        GOOD + request(b"Content-Length: 9", line=POST, body=b"{"),
+    ],
+)
+async def test_requests_that_nobody_ends_keep_nobody_out(begun: bytes) -> None:
+    """What is being answered stays, and so does whoever has been let in to send much."""
+    async with serving(max_connections=4) as running:
+        busy = await busy_peer(running)
+        sender = await running.peer()
+        await sender.send(request(b"Content-Length: 100000", line=POST, body=bytes(90_000)))
+        flood = [await running.peer() for _ in range(8)]
+        for each in flood:
+            await each.send(begun)
+            await asyncio.sleep(0.01)
+        assert (await (await running.peer()).ask(GOOD)).status == 200
+        await sender.send(bytes(10_000))
+        assert (await sender.answer()).status == 200
+        running.app.go.set()
+        assert (await busy.answer()).status == 200
+
+
+async def test_a_body_in_too_many_chunks_is_refused(running: Running) -> None:
+    """A byte in a chunk of its own costs more work than a kilobyte in one; whoever writes small pieces may do so."""
+    head = request(b"Transfer-Encoding: chunked", line=POST)
+    assert (await (await running.peer()).ask(head + MAX_SMALL_PIECES * b"1\r\nx\r\n" + b"0\r\n\r\n")).status == 200
+    assert (await (await running.peer()).ask(head + 6000 * (b"64\r\n%b\r\n" % bytes(100)) + b"0\r\n\r\n")).status == 200
+    peer = await running.peer()
+    refused(await peer.ask(head + 20_000 * b"1\r\nx\r\n"), 400)
+    assert await peer.closed() == b""
 
 
 async def test_above_three_quarters_idle_connections_are_closed_and_busy_ones_kept() -> None:

@@ -65,10 +65,10 @@ def one_bit(width: int, height: int) -> bytes:
     return png(width, height, 1, 0, (b"\0" + b"\xaa" * ((width + 7) // 8)) * height)
 
 
-def jpeg_claiming(width: int, height: int) -> bytes:
+def jpeg_claiming(width: int, height: int, **options: object) -> bytes:
     """A small JPEG whose header says that it is `width` by `height`."""
-    data = bytearray(plain("JPEG"))
-    frame = data.index(b"\xff\xc0")
+    data = bytearray(encoded(Image.new("RGB", (64, 48), RED), "JPEG", **options))
+    frame = data.index(b"\xff\xc2" if options.get("progressive") else b"\xff\xc0")
     data[frame + 5 : frame + 9] = struct.pack(">HH", height, width)
     return bytes(data)
 
@@ -109,6 +109,19 @@ def slow_jpeg() -> bytes:
 def animated(kind: str) -> bytes:
     frames = [Image.new("RGB", (32, 32), colour) for colour in (RED, GREEN, BLUE)]
     return encoded(frames[0], kind, save_all=True, append_images=frames[1:], duration=50)
+
+
+def animation_of_one_frame(size: tuple[int, int] = (64, 48)) -> bytes:
+    """A WebP that says to be animated, and has a single frame."""
+    width, height = ((each - 1).to_bytes(3, "little") for each in size)
+    pixels = shaded("WEBP", size)[12:]
+    parts = (
+        (b"VP8X", b"\x02\0\0\0" + width + height),
+        (b"ANIM", bytes(6)),
+        (b"ANMF", bytes(6) + width + height + bytes(4) + pixels),
+    )
+    body = b"WEBP" + b"".join(kind + struct.pack("<I", len(content)) + content for kind, content in parts)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 def exif(**tags: object) -> Image.Exif:

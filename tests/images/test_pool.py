@@ -212,6 +212,24 @@ async def test_twenty_hostile_users_leave_an_honest_one_its_place(pool: DecoderP
     assert [str(each.exception()) for each in attack[:3]] == [TOO_SLOW] * 3
 
 
+async def test_hostile_users_cannot_fill_the_queue_twice(pool: DecoderPool, hostile: bytes) -> None:
+    """Whoever cost a second, or left before it was over, waits for nobody's place any more."""
+    with pytest.raises(InvalidArgument, match="too long"):
+        await pool.decode(hostile, "mallory")
+    left = asyncio.create_task(pool.decode(hostile, "trudy"))
+    await decoder_of(pool)
+    left.cancel()
+    await until(lambda: not children_of(pool.pid))
+    at_work = asyncio.create_task(pool.decode(hostile, "oscar"))
+    await decoder_of(pool)
+    for each in ("mallory", "trudy"):
+        with pytest.raises(ImageQueueFull):
+            await pool.decode(hostile, each)
+    assert await pool.decode(plain("JPEG"), "ayse")
+    assert await pool.decode(plain("JPEG"), "mallory")  # nobody else wants the place
+    await asyncio.wait([at_work])
+
+
 async def test_a_full_queue_refuses_at_once(hostile: bytes) -> None:
     """A flood of images costs its senders a refusal, not everyone the memory."""
     async with decoders(queue=1) as pool:

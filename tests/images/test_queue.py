@@ -76,3 +76,20 @@ async def test_whoever_gives_up_waiting_leaves_nothing_behind(granted: bool) -> 
     assert not line.queue._waiting
     assert not line.queue._held
     assert line.queue._free == 1
+
+
+async def test_whose_last_one_was_too_costly_may_not_wait() -> None:
+    """Nine accounts with two each would else keep the queue full for as long as they like."""
+    line = Line(places=1, waiting=2, share=2)
+    await line.join(b"a")
+    line.queue.judge(b"a", costly=True)
+    with pytest.raises(QueueFull):
+        await line.queue.enter(b"a")
+    await line.join(b"b")
+    for _ in range(2):
+        await line.leave(line.served[-1])
+    await line.join(b"a")  # a place is free
+    line.queue.judge(b"a", costly=False)
+    await line.join(b"a")
+    await line.leave(b"a")
+    assert line.served == [b"a", b"b", b"a", b"a"]

@@ -10,11 +10,12 @@ from io import BytesIO
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
+from PIL import Image, ImageChops, ImageCms, ImageStat
 
 from livestream_server.errors import InvalidArgument
-from livestream_server.images.structure import MAX_SCANS
+from livestream_server.images.structure import MAX_SCANS, check_structure
 from livestream_server.images.thumbnail import MAX_BYTES, encode_thumbnail
+from livestream_server.images.webp import decode_webp
 from tests.images.sample_images import (
     BLUE,
     FOUR_COLOURS_HEIC,
@@ -23,6 +24,7 @@ from tests.images.sample_images import (
     RED,
     YELLOW,
     animated,
+    animation_of_one_frame,
     chunk,
     chunks_of,
     decoded,
@@ -111,7 +113,10 @@ def archive() -> bytes:
         pytest.param(jpeg_of_scans(MAX_SCANS + 1), SCANS, id="bomb: scans"),
         pytest.param(animated("PNG"), ANIMATED, id="animated PNG"),
         pytest.param(animated("WEBP"), ANIMATED, id="animated WebP"),
+        pytest.param(animation_of_one_frame(), ANIMATED, id="animated WebP of one frame"),
         pytest.param(png(8, 8, 8, 2, bytes(30)), DAMAGED, id="PNG with too few rows"),
+        pytest.param(jpeg_claiming(640, 480), DAMAGED, id="JPEG that ends too early"),
+        pytest.param(jpeg_claiming(640, 480, progressive=True), DAMAGED, id="progressive JPEG that ends too early"),
     ],
 )
 def test_what_is_not_a_small_still_image_is_refused(data: bytes, words: str) -> None:
@@ -172,6 +177,45 @@ def test_a_progressive_jpeg_is_taken_up_to_the_memory_of_its_coefficients(subsam
         assert decoded(encode_thumbnail(photo)).size == (922, 720)
     else:
         assert refusal(photo) == PROGRESSIVE
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("size", [(1, 1), (1, 4_001), (4_001, 1), (401, 399), (4_000, 4_000)])
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_an_even_jpeg_of_the_fewest_bits_is_taken(mode: str, size: tuple[int, int], progressive: bool) -> None:
+    """What tells an image that ends too early must not meet the smallest whole ones."""
+    for subsampling in ("4:4:4", "4:2:0"):
+        data = encoded(
+            Image.new(mode, size), "JPEG", progressive=progressive, optimize=True, quality=1, subsampling=subsampling
+        )
+        check_structure("JPEG", data)
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("size", [(1, 1), (63, 47), (3, 2_000), (640, 480), (2_600, 1_464)])
+def test_a_webp_has_the_pixels_that_pillow_finds(size: tuple[int, int], mode: str, lossless: bool) -> None:
+    """It is decoded by our own call of libwebp, scaled: a structure that is a byte off would show here."""
+    ramp = Image.linear_gradient("L").resize(size).point(lambda value: 128 + value // 2)
+    data = encoded(
+        Image.merge(mode, [*[ramp] * (len(mode) - 1), ramp.transpose(Image.Transpose.ROTATE_180)]),
+        "WEBP",
+        lossless=lossless,
+    )
+    assert decode_webp(data, size).tobytes() == decoded(data).tobytes()
+    half = (max(1, size[0] // 2), max(1, size[1] // 2))
+    found, expected = decode_webp(data, half), decoded(data).resize(half, Image.Resampling.BOX)
+    assert (found.mode, found.size) == (mode, half)
+    assert max(ImageStat.Stat(ImageChops.difference(found, expected)).mean) < 4
+
+
+def test_a_webp_that_is_cut_short_anywhere_is_refused() -> None:
+    """Decoders fill up what is missing, if they are let to."""
+    for options in ({}, {"lossless": True}):
+        data = grainy("WEBP", **options)
+        for end in range(0, len(data) - 1, len(data) // 40):
+            with pytest.raises(InvalidArgument):
+                decode_webp(data[:end], (64, 48))
 
 
 def test_a_bomb_is_refused_where_warnings_are_ignored() -> None:

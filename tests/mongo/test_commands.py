@@ -86,7 +86,8 @@ async def test_each_call_sends_as_few_commands_as_promised(env: ServiceEnvironme
     assert counting.taken() == {"find streams": 1}
 
     await join(env, "ayse", stream_id, ROLE_HOST)
-    assert counting.taken() == {"find streams": 1, "findAndModify streams": 1}
+    started = {"insert participants": 1, "findAndModify on_air": 1, "findAndModify streams": 1}
+    assert counting.taken() == {"find streams": 1} | started
 
     await join(env, "ayse", stream_id, ROLE_HOST)
     assert counting.taken() == {"find streams": 1}
@@ -135,7 +136,8 @@ async def test_a_stream_with_bans_costs_one_read_more(env: ServiceEnvironment, c
     stream_id = (await env.streams.CreateStream(request, metadata=metadata(creator))).live_stream.id
     await join(env, creator, stream_id, ROLE_HOST)
     ban = CreateBanRequest(live_stream_id=stream_id, target_user_id=IDS["jane"])
-    await ModerationServiceStub(env.channel).CreateBan(ban, metadata=metadata(creator))
     counting.taken()
+    await ModerationServiceStub(env.channel).CreateBan(ban, metadata=metadata(creator))
+    assert {name: n for name, n in counting.taken().items() if name.endswith(" bans")} == {"insert bans": 1}
     await join(env, "john", stream_id, ROLE_AUDIENCE)
     assert counting.taken() == {"find streams": 1, "find bans": 1, "insert participants": 1}

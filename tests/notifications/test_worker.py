@@ -17,9 +17,8 @@ from livestream.v1.live_stream_pb2 import ROLE_GUEST, ROLE_HOST, LiveStream
 from livestream_server.notifications.model import parse_notification
 from livestream_server.notifications.store import Inbox, Pending
 from livestream_server.notifications.worker import Worker
-from livestream_server.participants.presence import Audience
 from tests.participants.agora import Channel, body_of, resent
-from tests.participants.conftest import STAY, Backstage
+from tests.participants.conftest import Backstage
 from tests.participants.stage import join, leave, live, now, present, somebody, statistics
 from tests.support.environment import ServiceEnvironment
 
@@ -187,24 +186,22 @@ async def told_of(
     def since(at: datetime | None) -> float | None:
         return (at - begun) / SECOND if at else None
 
-    async def kept(collection: str, key: dict[str, Any]) -> Any:
-        found = await backstage.database[collection].find_one(key) or {"events": []}
+    async def kept(key: dict[str, Any]) -> Any:
+        found = await backstage.database["participants"].find_one(key) or {"events": []}
         return [(each["seq"], each["here"]) for each in found["events"]], since(found.get("until"))
 
-    key = {"stream": ObjectId(stream.id)}
     final = await backstage.streams.get(stream.id)
     stored = await backstage.database["streams"].find_one({"_id": ObjectId(stream.id)}) or {}
     return {
         "host": (since(final.host_seen_at), since(final.host_gone_since), since(stored["due_at"])),
         "entered": [since(each.joined_at) for each in final.broadcasters],
-        "stage": [await kept("stage", {"_id": {**key, "uid": uid}}) for uid in uids],
-        "participants": [await kept("participants", {**key, "uid": uid}) for uid in uids],
+        "participants": [await kept({"stream": ObjectId(stream.id), "uids": uid}) for uid in uids],
     }
 
 
 async def test_two_processes_at_once_come_to_the_same(env: ServiceEnvironment, backstage: Backstage) -> None:
     """The lease only saves work: if two hold it for a moment, nothing is lost and nothing counted twice."""
-    _, stream = await live(env)
+    creator, stream = await live(env)
     ada = await somebody(env)
     uid = await uid_of(env, ada, stream)
     channel, begun = Channel(stream.channel_name), now()
@@ -219,24 +216,27 @@ async def test_two_processes_at_once_come_to_the_same(env: ServiceEnvironment, b
     await receive(backstage, bodies)
     words = await backstage.inbox.find_pending(100)
     assert len(words) == 30
-    audience = Audience(backstage.database, STAY)
+    participants = backstage.participants
     events = [each.presence.event for each in words]
     thirds = [events[start::3] for start in range(3)]
-    await asyncio.gather(*(audience.record_viewer_events(stream.id, uid, each) for each in thirds))
-    participant = await backstage.database["participants"].find_one({"stream": ObjectId(stream.id), "uid": uid})
+    heard = await asyncio.gather(*(participants.record_events(stream.id, ada, each) for each in thirds))
+    assert max(len(each) for each in heard) == 30
+    participant = await backstage.database["participants"].find_one({"stream": ObjectId(stream.id), "uids": uid})
     assert participant
     assert [each["seq"] for each in participant["events"]] == sorted(each.seq for each in events)
     assert participant["until"] == begun + 29 * SECOND
-    stage_uid = next(each.uid for each in (await backstage.streams.get(stream.id)).broadcasters)
-    heard = await asyncio.gather(*(audience.record_broadcaster_events(stream.id, stage_uid, each) for each in thirds))
+    heard = await asyncio.gather(*(participants.record_events(stream.id, creator, each) for each in thirds))
     assert max(len(each) for each in heard) == 30
+    host = await backstage.database["participants"].find_one({"_id.user": ObjectId(creator)})
+    assert host
+    assert host["until"] is None
     await backstage.worker.work()
 
 
 class _Dies(Inbox):
     """An inbox whose process ends before it can note that the work is done."""
 
-    async def mark_done(self, notice_ids: Any) -> None:
+    async def mark_done(self, notice_ids: Any, now: datetime) -> None:
         raise ConnectionError
 
 
@@ -248,7 +248,7 @@ async def test_work_that_was_not_noted_is_done_again(env: ServiceEnvironment, ba
     await receive(backstage, [channel.joined(uid, begun + MOMENT), channel.left(uid, begun + 2 * MOMENT)])
     worker = Worker(
         _Dies(backstage.database),
-        Audience(backstage.database, STAY),
+        backstage.participants,
         backstage.streams,
         backstage.worker._lease,
         now,
@@ -289,3 +289,38 @@ async def test_a_repeat_of_a_notification_is_not_kept_again(backstage: Backstage
     kept = await backstage.database["notifications"].find_one({"_id": first.id})
     assert kept
     assert json.loads(kept["body"]) == json.loads(body)
+
+
+async def test_a_notification_is_forgotten_only_when_it_is_handled(backstage: Backstage) -> None:
+    """One that waits for its effect for longer than a week must not get lost; handled ones must not pile up."""
+    pending, silent = Channel("no-such-channel").joined(8, now()), body_of(101, {"ts": 1})
+    await receive(backstage, [pending, silent])
+    keys = [{"_id": parse_notification(each).id} for each in (pending, silent)]
+    kept = [await backstage.database["notifications"].find_one(each) or {} for each in keys]
+    assert ["forget_at" in each for each in kept] == [False, True]
+    await backstage.worker.work()
+    handled = await backstage.database["notifications"].find_one(keys[0]) or {}
+    assert handled["forget_at"] - now() > timedelta(days=6)
+    assert "pending" not in handled
+
+
+async def test_a_broadcaster_who_watches_on_a_second_device_tells_nothing(
+    env: ServiceEnvironment, backstage: Backstage
+) -> None:
+    """To close the second device is not to leave the stage, and whoever is on stage is no viewer."""
+    creator, stream = await live(env)
+    channel, begun = Channel(stream.channel_name), now()
+    await told(backstage, channel.joined(await uid_of(env, creator, stream, ROLE_HOST), begun + SECOND, "host"))
+    watching = await uid_of(env, creator, stream)
+    await told(backstage, channel.joined(watching, begun + SECOND), channel.left(watching, begun + 2 * SECOND))
+    assert (await backstage.streams.get(stream.id)).host_gone_since is None
+    assert await present(env, stream.id) == []
+
+
+async def test_what_is_pending_is_found_by_an_index(backstage: Backstage) -> None:
+    """A scan of a week's notifications every second would be most of the database's work."""
+    await receive(backstage, [Channel("no-such-channel").joined(9, now())])
+    question = {"find": "notifications", "filter": {"pending": {"$gt": ObjectId("0" * 24)}}}
+    explained = await backstage.database.command({"explain": question, "verbosity": "queryPlanner"})
+    assert "IXSCAN" in str(explained["queryPlanner"]["winningPlan"])
+    await backstage.worker.work()

@@ -12,7 +12,7 @@ from livestream_server.mongo import client as mongo
 from livestream_server.mongo.lease import Lease
 from livestream_server.notifications.store import Inbox
 from livestream_server.notifications.worker import Worker
-from livestream_server.participants.presence import Audience
+from livestream_server.participants.store import Participants
 from livestream_server.settings import MongoSettings
 from livestream_server.streams.expiry import Limits
 from livestream_server.streams.store import Streams
@@ -34,6 +34,7 @@ class Backstage:
 
     database: mongo.Database
     streams: Streams
+    participants: Participants
     inbox: Inbox
     worker: Worker
 
@@ -44,11 +45,11 @@ async def backstage(env: ServiceEnvironment, mongo_uri: str, database_name: str)
     settings = MongoSettings(uri=SecretStr(mongo_uri), database=database_name)
     async with mongo.connect(settings) as client:
         database = mongo.database(client, settings)
-        streams, inbox = Streams(database, LIMITS), Inbox(database)
+        streams, participants, inbox = Streams(database, LIMITS), Participants(database, STAY), Inbox(database)
         lease = Lease(database, "inbox-of-tests", timedelta(seconds=10))
         every = timedelta(seconds=1)
-        worker = Worker(inbox, Audience(database, STAY), streams, lease, lambda: datetime.now(UTC), every=every)
-        yield Backstage(database, streams, inbox, worker)
+        worker = Worker(inbox, participants, streams, lease, lambda: datetime.now(UTC), every=every)
+        yield Backstage(database, streams, participants, inbox, worker)
 
 
 @pytest.fixture(scope="module")

@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from livestream_server.notifications.model import Whereabouts, derive_whereabouts
 from livestream_server.participants.model import (
     MAX_EVENTS,
     Attendance,
     Span,
     Tally,
-    Whereabouts,
-    derive_whereabouts,
     merge_events,
 )
 from livestream_server.vocabulary import Event

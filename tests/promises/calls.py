@@ -197,7 +197,8 @@ class Load:
         """What the database has against what was acknowledged: all should be 0."""
         stored = Counter((str(each["creator"]), each["request_id"]) for each in _made(database, self.creators))
         ids = {str(each["_id"]) for each in _made(database, self.creators)}
-        participants = {str(each["_id"]["user"]): each["uid"] for each in database["participants"].find()}
+        found = database["participants"].find({"role": "audience"})
+        participants = {str(each["user"]): each["uid"] for each in found}
         return {
             "streams lost": sum(each not in ids for each in self.streams.values()),
             "streams doubled": sum(count - 1 for count in stored.values()) + len(ids - set(self.streams.values())),

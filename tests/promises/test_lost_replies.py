@@ -116,8 +116,8 @@ async def test_a_first_join_of_the_audience(
 
     dropped, seen = await each_reply_lost(proxy, attempt)
     participants = {
-        str(each["_id"]["user"]): {each["uid"]}
-        for each in database["participants"].find({"stream": ObjectId(stream.id)})
+        str(each["user"]): set(each["uids"])
+        for each in database["participants"].find({"stream": ObjectId(stream.id), "role": "audience"})
     }
     assert "insert" in dropped
     assert len(uids) == len(dropped) + 1

@@ -53,7 +53,7 @@ async def test_five_hundred_users_get_five_hundred_uids(
     assert set(first) == set(again) == set(after) == set(uid_of.items())
     assert len(set(uid_of.values())) == USERS
     assert all(1 <= each <= MAX_UID for each in uid_of.values())
-    assert database["participants"].count_documents({}) == USERS
+    assert database["participants"].count_documents({"role": "audience"}) == USERS
     assert len(spread) == 2
     assert all(spread.values()), "a worker had no connection, so nothing was raced"
     figure(

@@ -126,6 +126,6 @@ async def _changed(streams: Streams, stream_id: str, watchers: list[Watcher], se
             victim = max(spread, key=lambda pid: spread[pid])
             os.kill(victim, RESTARTS[made])
             gone.add(victim)
-        assert await streams.enter(stream, 0, stream.updated_at)
+        assert await streams.enter(stream, stream.creator, 7, stream.updated_at)
         await until(lambda made=made: min(len(each.seen) for each in watchers) >= made - AHEAD, 60)
     return gone

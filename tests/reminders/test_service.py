@@ -32,6 +32,7 @@ from livestream_server.streams.store import Streams
 from livestream_server.transport.values import to_timestamp, utc_now
 from tests.support.environment import IDS, ServiceEnvironment, metadata, open_environment, put_user, settings_for
 from tests.support.failures import failure
+from tests.support.races import OvertakenCollection
 
 NOTIFIER = metadata("ayse", "reminders:claim")
 HOUR = timedelta(hours=1)
@@ -98,16 +99,16 @@ async def remind(stub: ReminderServiceStub, who: str, stream_id: str, minute: in
     return (await stub.SetReminder(request, metadata=metadata(who))).reminder
 
 
-async def take(stub: ReminderServiceStub, key: str = "", limit: int | None = None) -> rpc.ClaimDueRemindersResponse:
+async def claim(stub: ReminderServiceStub, key: str = "", limit: int | None = None) -> rpc.ClaimDueRemindersResponse:
     request = rpc.ClaimDueRemindersRequest(request_id=key, limit=limit)
     return await stub.ClaimDueReminders(request, metadata=NOTIFIER)
 
 
-async def taken_all(stub: ReminderServiceStub, limit: int | None = None) -> list[rpc.DueReminder]:
+async def claim_all(stub: ReminderServiceStub, limit: int | None = None) -> list[rpc.DueReminder]:
     """Call until nothing more is due, as a notification service does."""
     found: list[rpc.DueReminder] = []
     while True:
-        answer = await take(stub, secrets.token_hex(8), limit)
+        answer = await claim(stub, secrets.token_hex(8), limit)
         found += answer.reminders
         if not answer.more:
             return found
@@ -120,7 +121,7 @@ def of(stream_id: str, reminders: Iterable[rpc.DueReminder]) -> list[str]:
 async def test_a_reminder_says_what_it_waits_for(
     env: ServiceEnvironment, stub: ReminderServiceStub, creator: str
 ) -> None:
-    """Without minutes, or with 0, it is the real start; the last wish of a user is the one that counts."""
+    """Without minutes, or with 0, it is the real start; the last request of a user is the one that counts."""
     planned = utc_now() + 5 * HOUR
     stream_id = await announced(env, creator, planned)
     before = await remind(stub, "john", stream_id, 15)
@@ -136,7 +137,7 @@ async def test_a_reminder_says_what_it_waits_for(
             stream_id=stream_id, mode=REMINDER_MODE_ON_START, status=REMINDER_STATUS_ARMED_ON_START
         )
     env.clock.now = planned - timedelta(minutes=10)
-    assert of(stream_id, await taken_all(stub)) == []
+    assert of(stream_id, await claim_all(stub)) == []
 
 
 async def test_a_reminder_is_due_at_its_minute_and_once(
@@ -147,14 +148,14 @@ async def test_a_reminder_is_due_at_its_minute_and_once(
     stream_id = await announced(env, creator, planned)
     await remind(stub, "john", stream_id, 15)
     env.clock.now = planned - timedelta(minutes=15, milliseconds=2)
-    assert of(stream_id, await taken_all(stub)) == []
+    assert of(stream_id, await claim_all(stub)) == []
     env.clock.now = planned - timedelta(minutes=15)
-    (due,) = [each for each in await taken_all(stub) if each.live_stream_id == stream_id]
+    (due,) = [each for each in await claim_all(stub) if each.live_stream_id == stream_id]
     assert (due.user_id, due.minute, due.mode, due.started) == (IDS["john"], 15, REMINDER_MODE_BEFORE_START, False)
     assert due.scheduled_for == to_timestamp(planned - timedelta(minutes=15))
-    assert of(stream_id, await taken_all(stub)) == []
+    assert of(stream_id, await claim_all(stub)) == []
     await start(env, creator, stream_id)
-    assert of(stream_id, await taken_all(stub)) == []
+    assert of(stream_id, await claim_all(stub)) == []
 
 
 async def test_after_one_call_a_user_may_ask_for_another(
@@ -165,10 +166,10 @@ async def test_after_one_call_a_user_may_ask_for_another(
     stream_id = await announced(env, creator, planned)
     await remind(stub, "john", stream_id, 10_080)
     env.clock.now = planned - timedelta(days=6)
-    assert of(stream_id, await taken_all(stub)) == [IDS["john"]]
+    assert of(stream_id, await claim_all(stub)) == [IDS["john"]]
     await remind(stub, "john", stream_id)
     await start(env, creator, stream_id)
-    assert of(stream_id, await taken_all(stub)) == [IDS["john"]]
+    assert of(stream_id, await claim_all(stub)) == [IDS["john"]]
 
 
 async def test_a_start_makes_every_reminder_due(
@@ -178,12 +179,12 @@ async def test_a_start_makes_every_reminder_due(
     stream_id = await announced(env, creator, utc_now() + 5 * HOUR)
     await remind(stub, "john", stream_id)
     await remind(stub, "jane", stream_id, 15)
-    assert of(stream_id, await taken_all(stub)) == []
+    assert of(stream_id, await claim_all(stub)) == []
     await start(env, creator, stream_id)
-    due = [each for each in await taken_all(stub) if each.live_stream_id == stream_id]
+    due = [each for each in await claim_all(stub) if each.live_stream_id == stream_id]
     assert of(stream_id, due) == sorted([IDS["john"], IDS["jane"]])
     assert all(each.started for each in due)
-    assert of(stream_id, await taken_all(stub)) == []
+    assert of(stream_id, await claim_all(stub)) == []
 
 
 async def test_a_stream_that_is_off_calls_nobody(
@@ -204,7 +205,7 @@ async def test_a_stream_that_is_off_calls_nobody(
     assert await streams.expire_if_still_due(await streams.get(expired), late)
     env.clock.now = late
     gone = {cancelled, deleted, expired, over}
-    assert [each for each in await taken_all(stub) if each.live_stream_id in gone] == []
+    assert [each for each in await claim_all(stub) if each.live_stream_id in gone] == []
 
 
 @pytest.mark.parametrize("change", [start, cancel], ids=["started", "cancelled"])
@@ -252,8 +253,8 @@ async def test_who_and_what_must_exist(env: ServiceEnvironment, stub: ReminderSe
 
 
 @pytest.mark.parametrize("scope", ["", "reminders", "streams:moderate"])
-async def test_only_the_notifier_takes_reminders(stub: ReminderServiceStub, scope: str) -> None:
-    """Whoever takes them sees who wants to watch what, and nobody would be told."""
+async def test_only_the_notifier_claims_reminders(stub: ReminderServiceStub, scope: str) -> None:
+    """Whoever claims them sees who wants to watch what, and nobody would be told."""
     refused = await failure(stub.ClaimDueReminders(rpc.ClaimDueRemindersRequest(), metadata=metadata("john", scope)))
     assert (refused.code, refused.reason) == (grpc.StatusCode.PERMISSION_DENIED, "MISSING_SCOPE")
 
@@ -273,13 +274,13 @@ async def test_a_long_queue_comes_in_batches(
     env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, crowd: list[str]
 ) -> None:
     """`more` tells the notifier not to wait for its next turn."""
-    await taken_all(stub)
+    await claim_all(stub)
     stream_id = await announced(env, creator)
     await asyncio.gather(*(remind(stub, each, stream_id) for each in crowd))
     await start(env, creator, stream_id)
-    first = await take(stub, limit=15)
+    first = await claim(stub, limit=15)
     assert (len(first.reminders), first.more) == (15, True)
-    rest = await taken_all(stub, limit=15)
+    rest = await claim_all(stub, limit=15)
     assert of(stream_id, [*first.reminders, *rest]) == sorted(crowd)
 
 
@@ -293,8 +294,8 @@ async def test_racing_callers_never_get_the_same_reminder(
     await asyncio.gather(*(remind(stub, each, second, 15) for each in crowd))
     await start(env, creator, first)
     env.clock.now = planned
-    batches = await asyncio.gather(*(take(stub, secrets.token_hex(8), limit=25) for _ in range(8)))
-    found = [due for each in batches for due in each.reminders] + await taken_all(stub)
+    batches = await asyncio.gather(*(claim(stub, secrets.token_hex(8), limit=25) for _ in range(8)))
+    found = [due for each in batches for due in each.reminders] + await claim_all(stub)
     assert of(first, found) == sorted(crowd)
     assert of(second, found) == sorted(crowd)
 
@@ -307,12 +308,12 @@ async def test_a_repeat_with_the_same_key_answers_with_the_same_batch(
     await asyncio.gather(*(remind(stub, each, stream_id) for each in crowd))
     await start(env, creator, stream_id)
     key = secrets.token_hex(8)
-    answers = await asyncio.gather(*(take(stub, key, limit=30) for _ in range(6)))
-    answers.append(await take(stub, key))
+    answers = await asyncio.gather(*(claim(stub, key, limit=30) for _ in range(6)))
+    answers.append(await claim(stub, key))
     assert {each.SerializeToString(deterministic=True) for each in answers} == {
         answers[0].SerializeToString(deterministic=True)
     }
-    found = [*answers[0].reminders, *await taken_all(stub)]
+    found = [*answers[0].reminders, *await claim_all(stub)]
     assert of(stream_id, found) == sorted(crowd)
     request = rpc.ClaimDueRemindersRequest(request_id=key)
     stranger = await stub.ClaimDueReminders(request, metadata=metadata("jane", "reminders:claim"))
@@ -323,19 +324,19 @@ async def test_an_empty_answer_does_not_use_up_its_key(
     env: ServiceEnvironment, stub: ReminderServiceStub, creator: str
 ) -> None:
     """A caller that asks with one key until there is something gets it."""
-    await taken_all(stub)
+    await claim_all(stub)
     key = secrets.token_hex(8)
-    assert await take(stub, key) == rpc.ClaimDueRemindersResponse()
+    assert await claim(stub, key) == rpc.ClaimDueRemindersResponse()
     stream_id = await announced(env, creator)
     await remind(stub, "john", stream_id)
     await start(env, creator, stream_id)
-    assert of(stream_id, (await take(stub, key)).reminders) == [IDS["john"]]
+    assert of(stream_id, (await claim(stub, key)).reminders) == [IDS["john"]]
 
 
 async def test_a_batch_that_was_cut_short_loses_nothing(
     env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, crowd: list[str], database: mongo.Database
 ) -> None:
-    """A process may die after it chose a batch, or in the middle of taking it; others then take what is left."""
+    """A process may die after it chose a batch, or in the middle of claiming it; others then claim what is left."""
     planned = utc_now() + 5 * HOUR
     stream_id = await announced(env, creator, planned)
     await asyncio.gather(*(remind(stub, each, stream_id, 15) for each in crowd))
@@ -343,19 +344,19 @@ async def test_a_batch_that_was_cut_short_loses_nothing(
     store, key = Reminders(database), secrets.token_hex(8)
     picks = [each for each in await store.find_due(planned, 500) if each.reminder.stream_id == stream_id]
     batch = await store.open(Batch(f"{IDS['ayse']}:{key}", picks, more=False), planned)
-    await store.take(Batch(batch.id, picks[:10], more=False), planned)
+    await store.claim(Batch(batch.id, picks[:10], more=False), planned)
 
-    other = await take(stub, secrets.token_hex(8), limit=15)
-    repeated = await take(stub, key)
+    other = await claim(stub, secrets.token_hex(8), limit=15)
+    repeated = await claim(stub, key)
     found = [*other.reminders, *repeated.reminders]
     assert of(stream_id, found) == sorted(crowd)
     assert len(repeated.reminders) >= 10
-    assert await take(stub, key) == repeated
-    await store.take(batch, planned)
-    assert await take(stub, key) == repeated
+    assert await claim(stub, key) == repeated
+    await store.claim(batch, planned)
+    assert await claim(stub, key) == repeated
 
 
-async def test_a_reminder_that_is_changed_while_it_is_taken_is_due_later(
+async def test_a_reminder_that_is_changed_while_it_is_claimed_is_due_later(
     env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, database: mongo.Database
 ) -> None:
     """The call that the user has just put off must not come, and the new one must."""
@@ -366,17 +367,17 @@ async def test_a_reminder_that_is_changed_while_it_is_taken_is_due_later(
     picks = [each for each in await store.find_due(now, 500) if each.reminder.stream_id == stream_id]
     assert len(picks) == 1
     await remind(stub, "john", stream_id, 15)
-    assert await store.take(Batch("b", picks, more=False), now) == []
+    assert await store.claim(Batch("b", picks, more=False), now) == []
     env.clock.now = now
-    assert of(stream_id, await taken_all(stub)) == []
+    assert of(stream_id, await claim_all(stub)) == []
     env.clock.now = planned
-    assert of(stream_id, await taken_all(stub)) == [IDS["john"]]
+    assert of(stream_id, await claim_all(stub)) == [IDS["john"]]
 
 
 async def test_whoever_was_promised_a_reminder_gets_it_however_close_the_start(
     env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, crowd: list[str]
 ) -> None:
-    """Asking, starting and taking race; an answered wish is fulfilled exactly once, also one that was changed late."""
+    """Setting, starting and claiming race; a reminder that was promised comes exactly once, also one that was changed late."""
     for _ in range(5):
         stream_id = await announced(env, creator, utc_now() + 5 * HOUR)
         early, late = crowd[:20], crowd[20:]
@@ -384,12 +385,12 @@ async def test_whoever_was_promised_a_reminder_gets_it_however_close_the_start(
         outcomes, _, first = await asyncio.gather(
             asyncio.gather(*(remind(stub, each, stream_id) for each in [*early, *late]), return_exceptions=True),
             start(env, creator, stream_id),
-            taken_all(stub),
+            claim_all(stub),
         )
         promised = set(early[:10]) | {
             who for who, each in zip([*early, *late], outcomes, strict=True) if isinstance(each, rpc.Reminder)
         }
-        told = of(stream_id, [*first, *await taken_all(stub)])
+        told = of(stream_id, [*first, *await claim_all(stub)])
         assert told == sorted(promised)
         await end(env, creator, stream_id)
 
@@ -397,7 +398,7 @@ async def test_whoever_was_promised_a_reminder_gets_it_however_close_the_start(
 async def test_lists_learn_in_one_read_which_reminders_are_to_come(
     env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, database: mongo.Database
 ) -> None:
-    """`isReminderActive` is true from the wish to the call, for this user alone."""
+    """`isReminderActive` is true from the request to the reminder, for this user alone."""
     planned = utc_now() + 5 * HOUR
     streams = [await announced(env, creator, planned) for _ in range(3)]
     await remind(stub, "john", streams[0])
@@ -406,22 +407,63 @@ async def test_lists_learn_in_one_read_which_reminders_are_to_come(
     store = Reminders(database)
     assert await store.find_active_for(IDS["john"], streams) == set(streams[:2])
     env.clock.now = planned
-    assert of(streams[1], await taken_all(stub)) == [IDS["john"]]
+    assert of(streams[1], await claim_all(stub)) == [IDS["john"]]
     assert await store.find_active_for(IDS["john"], streams) == {streams[0]}
     assert await store.find_active_for(IDS["john"], []) == set()
 
 
-async def test_the_same_wish_again_does_not_bring_a_second_call(
+async def test_the_same_request_again_does_not_bring_a_second_reminder(
     env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, database: mongo.Database
 ) -> None:
     """A repeat that arrives after the call went out changes nothing."""
     stream_id = await announced(env, creator, utc_now() + 5 * HOUR)
-    wish = await remind(stub, "john", stream_id, 15)
-    due_at = wish.scheduled_for.ToDatetime(tzinfo=UTC)
+    armed = await remind(stub, "john", stream_id, 15)
+    due_at = armed.scheduled_for.ToDatetime(tzinfo=UTC)
     env.clock.now = due_at
-    assert of(stream_id, await taken_all(stub)) == [IDS["john"]]
+    assert of(stream_id, await claim_all(stub)) == [IDS["john"]]
     await Reminders(database).arm(Reminder(IDS["john"], stream_id, 15, due_at), due_at)
-    assert of(stream_id, await taken_all(stub)) == []
+    assert of(stream_id, await claim_all(stub)) == []
+
+
+@pytest.mark.parametrize("minute", [None, 30, 15])
+async def test_of_two_racing_first_requests_the_later_one_stands(
+    database: mongo.Database, monkeypatch: pytest.MonkeyPatch, minute: int | None
+) -> None:
+    """Between an upsert's search and its insert another process may insert the reminder, for the same minute or not."""
+    user, stream_id, now = secrets.token_hex(12), secrets.token_hex(12), utc_now()
+    first, second = Reminder(user, stream_id, minute, now), Reminder(user, stream_id, 15, now)
+    store = Reminders(database)
+    collection = OvertakenCollection(store._reminders, lambda: Reminders(database).arm(first, now))
+    monkeypatch.setattr(store, "_reminders", collection)
+    await store.arm(second, now)
+    assert [each.reminder for each in await store.find_due(now, 500) if each.reminder.user == user] == [second]
+
+
+async def test_what_waits_for_nothing_any_more_is_forgotten_after_30_days(
+    env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, database: mongo.Database
+) -> None:
+    """Who wanted to watch what is personal; a reminder that waits again is kept."""
+    planned = utc_now() + 5 * HOUR
+    claimed, dropped, armed = [await announced(env, creator, planned) for _ in range(3)]
+    for each in (claimed, dropped, armed):
+        await remind(stub, "john", each, 15)
+    await remind(stub, "john", armed)
+    await cancel(env, creator, dropped)
+    env.clock.now = planned
+    await claim_all(stub)
+    forget_at = {
+        str(each["_id"]["stream"]): each.get("forget_at")
+        async for each in database["reminders"].find(
+            {"stream": {"$in": list(map(ObjectId, (claimed, dropped, armed)))}}
+        )
+    }
+    later = planned + timedelta(days=30)
+    assert forget_at == {claimed: later, dropped: later, armed: None}
+    await Reminders(database).arm(Reminder(IDS["john"], claimed, None, None), planned)
+    again = await database["reminders"].find_one({"_id": {"user": ObjectId(IDS["john"]), "stream": ObjectId(claimed)}})
+    assert again
+    assert "forget_at" not in again
+    assert (await database["reminders"].index_information())["forget"]["expireAfterSeconds"] == 0
 
 
 class Counting(CommandListener):
@@ -447,7 +489,7 @@ async def test_a_batch_costs_the_same_commands_whatever_its_length(
     counting = Counting()
     async with open_environment(settings_for(mongo_uri, database_name, media, engine=engine), [counting]) as env:
         stub = ReminderServiceStub(env.channel)
-        await taken_all(stub)
+        await claim_all(stub)
         for users in (crowd[:1], crowd):
             creator = await new_user(env)
             stream_id = await announced(env, creator)
@@ -455,7 +497,7 @@ async def test_a_batch_costs_the_same_commands_whatever_its_length(
                 await remind(stub, each, stream_id)
             await start(env, creator, stream_id)
             counting.commands.clear()
-            assert of(stream_id, (await take(stub, secrets.token_hex(8))).reminders) == sorted(users)
+            assert of(stream_id, (await claim(stub, secrets.token_hex(8))).reminders) == sorted(users)
             assert sorted(counting.commands) == [
                 "find reminder_batches",
                 "find reminders",
@@ -466,10 +508,10 @@ async def test_a_batch_costs_the_same_commands_whatever_its_length(
             ]
 
 
-async def test_a_late_wish_keeps_its_stream_from_being_forgotten(
+async def test_a_late_reminder_keeps_its_stream_from_being_forgotten(
     env: ServiceEnvironment, stub: ReminderServiceStub, creator: str, database: mongo.Database
 ) -> None:
-    """A taker that saw no reminder must not put out the mark of one that was written after it looked."""
+    """A caller that saw no reminder must not remove the mark of one that was written after it looked."""
     stream_id, streams = await announced(env, creator), Streams(database, LIMITS)
     await remind(stub, "john", stream_id)
     (before,) = await database["streams"].distinct("reminders", {"_id": ObjectId(stream_id)})

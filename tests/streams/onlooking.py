@@ -15,9 +15,9 @@ from livestream_server.app import open_service
 from livestream_server.mongo import client as mongo
 from livestream_server.mongo.lease import Lease
 from livestream_server.settings import Settings
+from livestream_server.streams.expiry import Sweeper
 from livestream_server.streams.journal import number_changes
 from livestream_server.streams.store import Streams
-from livestream_server.streams.sweeper import Sweeper
 from tests.streams.reference_model import LIMITS, Model, Refusal
 from tests.support.direct import Aborted, call
 from tests.support.environment import IDS, metadata, user_request
@@ -27,12 +27,12 @@ NAMES = {IDS[each]: each for each in USERS}
 SCOPES = ("", "users:write", "access:write", "streams:moderate", "reminders:claim")
 FEEDS = (
     "ListStreamsLiveNow",
-    "GetMyActiveStream",
-    "ListMyPastStreams",
+    "GetActiveStream",
+    "ListPastStreams",
     "ListMyBroadcastedStreams",
     "ListMyWatchedStreams",
     "ListGuestStreams",
-    "ListMyUpcomingStreams",
+    "ListUpcomingStreams",
 )
 
 Models = Mapping[str, Model]
@@ -83,7 +83,7 @@ class System:
         """Remove what an earlier run left behind: an active stream of it would be in the way."""
 
         async def clear() -> None:
-            for each in ("streams", "participants", "bans", "reminders", "reminder_batches", "access_grants"):
+            for each in ("streams", "on_air", "participants", "bans", "reminders", "reminder_batches", "access_grants"):
                 await self.database[each].delete_many({})
 
         self.runner.run(clear())
@@ -134,7 +134,8 @@ def look_at_bans(system: System, models: Models, who: str) -> None:
         lambda: {ban for each in own for ban in each.bans.values()},
     )
     kinds = moderation.BanActionType.Name
-    assert {(each.id, kinds(each.action_type).removeprefix("BAN_ACTION_TYPE_")) for each in answer.list} == standing
+    found = {(each.id, kinds(each.action_type).removeprefix("BAN_ACTION_TYPE_")) for each in answer.page.list}
+    assert found == standing
 
 
 def look_at_list(system: System, models: Models, who: str, name: str) -> None:
@@ -147,13 +148,13 @@ def look_at_list(system: System, models: Models, who: str, name: str) -> None:
         request,
         lambda: {key for key, each in models.items() if each.is_in(name, who, system.now)},
     )
-    if name == "ListMyUpcomingStreams":
+    if name == "ListUpcomingStreams":
         bells = {each.live_stream.id: each.is_reminder_active for each in answer.streams}
         assert bells == {key: models[key].will_remind(who) for key in there}
-    elif name == "GetMyActiveStream":
+    elif name == "GetActiveStream":
         assert {answer.live_stream.id} - {""} == there
     else:
-        listed = answer.streams if name == "ListMyPastStreams" else answer.page.list
+        listed = answer.streams if name == "ListPastStreams" else answer.page.list
         assert sorted(each.id for each in listed) == sorted(there)
 
 

@@ -49,6 +49,8 @@ class Model:
     host_gone: datetime | None = None
     deleted: bool = False
     on_stage: set[str] = field(default_factory=set)
+    watching: set[str] = field(default_factory=set)
+    """The creator or the guest, where they have joined as audience: they never count as viewers."""
     visits: dict[str, list[list[datetime]]] = field(default_factory=dict)
     granted: set[str] = field(default_factory=set)
     bans: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -96,7 +98,7 @@ class Model:
     def renew(self, who: str, role: str | None, now: datetime) -> None:
         role = role or self.role_of(who)
         self.admit(who, role)
-        require(who in (self.visits if role == "audience" else self.on_stage), "NOT_JOINED")
+        require(who in ({*self.visits, *self.watching} if role == "audience" else self.on_stage), "NOT_JOINED")
         self.enter(who, role, now)
 
     def enter(self, who: str, role: str, now: datetime) -> None:
@@ -104,6 +106,9 @@ class Model:
             self.on_stage.add(who)
             if role == "host":
                 self.host_seen, self.host_gone = now, None
+            return
+        if self.role_of(who) != "audience":
+            self.watching.add(who)
             return
         visits = self.visits.setdefault(who, [])
         if not visits or visits[-1][1] <= now:
@@ -239,12 +244,12 @@ class Model:
             not self.deleted
             and {
                 "ListStreamsLiveNow": self.status == "active",
-                "GetMyActiveStream": self.status == "active" and who == self.creator,
-                "ListMyPastStreams": self.status == "ended" and who == self.creator,
+                "GetActiveStream": self.status == "active" and who == self.creator,
+                "ListPastStreams": self.status == "ended" and who == self.creator,
                 "ListMyBroadcastedStreams": self.status == "ended" and broadcasts,
                 "ListMyWatchedStreams": self.status == "ended" and who in self.visits,
                 "ListGuestStreams": who == self.guest,
-                "ListMyUpcomingStreams": broadcasts
+                "ListUpcomingStreams": broadcasts
                 and (self.status in ("active", "preparing") or (self.status == "scheduled" and planned_near)),
             }[feed]
         )

@@ -36,9 +36,8 @@ from livestream.v1.live_stream_service_pb2 import CreateStreamRequest, GetStream
 from livestream_server.mongo import client as mongo
 from livestream_server.mongo.lease import Lease
 from livestream_server.settings import MongoSettings
-from livestream_server.streams.expiry import Limits
+from livestream_server.streams.expiry import Limits, Sweeper
 from livestream_server.streams.store import Streams
-from livestream_server.streams.sweeper import Sweeper
 from tests.support.environment import IDS, ServiceEnvironment, metadata, put_user, settings_for
 from tests.support.failures import failure
 

@@ -1,6 +1,6 @@
 """The rules of streams: values in, values or refusals out."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from livestream_server.errors import InvalidArgument
-from livestream_server.streams.drafting import StreamDraft, channel_name, check_draft, draw_uids, new_stream
-from livestream_server.streams.model import MAX_UID, NotAGuest, NotTheCreator, Stream, StreamNotJoinable
+from livestream_server.mongo.idempotency import fingerprint
+from livestream_server.streams.drafting import StreamDraft, channel_name, check_draft, new_stream
+from livestream_server.streams.model import NotAGuest, NotTheCreator, Stream, StreamNotJoinable
 from livestream_server.vocabulary import Role, Status, StreamType
 
 NOW = datetime(2026, 1, 15, 10, 30, tzinfo=UTC)
@@ -127,32 +128,49 @@ def test_a_planned_start_makes_a_stream_scheduled(start: datetime | None, status
 @given(st.text(max_size=200))
 def test_every_title_makes_a_channel_name_that_agora_takes(title: str) -> None:
     """Agora refuses channel names over 63 bytes or with other characters."""
-    name = channel_name(title)
-    assert len(name) <= 51
-    slug, _, suffix = name.rpartition("-")
+    name = channel_name(title, "d" * 24)
+    assert len(name.encode()) <= 63
+    slug, _, stream_id = name.rpartition("-")
     assert slug.strip("-") == slug
     assert all(each in "abcdefghijklmnopqrstuvwxyz0123456789-" for each in slug)
-    assert len(suffix) == 10
-    assert suffix.isascii()
-    assert suffix.isalnum()
+    assert stream_id == "d" * 24
 
 
 def test_turkish_titles_keep_their_letters() -> None:
     """`ı` has no decomposition; a slug without it would read like noise."""
-    assert channel_name("Yeni ürün tanıtımı İĞŞÇÖ").startswith("yeni-urun-tanitimi-igsco-")
-    assert channel_name("日本").startswith("stream-")
+    assert channel_name("Yeni ürün tanıtımı İĞŞÇÖ", "d" * 24) == f"yeni-urun-tanitimi-igsco-{'d' * 24}"
+    assert channel_name("日本", "d" * 24) == f"stream-{'d' * 24}"
 
 
-def test_channel_names_do_not_repeat() -> None:
-    """A channel is used once, ever, and must not be guessable."""
-    assert len({channel_name("same") for _ in range(1000)}) == 1000
+def test_a_stream_has_a_channel_of_its_own() -> None:
+    """A channel is used once, ever: streams of one title must not meet in it."""
+    one, other = (new_stream(each * 24, draft(), CREATOR, None, NOW) for each in "de")
+    assert one.channel_name != other.channel_name
 
 
-def test_uids_are_distinct_and_fit_a_signed_integer() -> None:
-    """uid 0 would let anyone in, and mobile SDKs show larger ones as negative."""
-    uids = draw_uids(1000)
-    assert len(set(uids)) == 1000
-    assert all(1 <= each <= MAX_UID for each in uids)
+def test_the_channel_of_messages_is_a_secret() -> None:
+    """Agora asks for no token of it, so nobody may guess it, and no log line may have it."""
+    made = [stream() for _ in range(1000)]
+    assert len({each.rtm_channel for each in made}) == 1000
+    assert all(each.rtm_channel and each.rtm_channel not in repr(each) for each in made)
+
+
+@pytest.mark.parametrize("name", [each.name for each in fields(StreamDraft)])
+def test_every_field_is_part_of_the_fingerprint(name: str) -> None:
+    """A repeat with another content must not be answered with a stream that nobody asked for."""
+    others: dict[str, Any] = {
+        "title": "another",
+        "guests": [GUEST],
+        "type": StreamType.DUOSELF,
+        "price": "1",
+        "interest": "music",
+        "duration_goal": 60,
+        "motivation": "",
+        "planned_start": NOW,
+        "thumbnail": b"x",
+    }
+    assert fingerprint(draft()) == fingerprint(draft())
+    assert fingerprint(draft(**{name: others[name]})) != fingerprint(draft())
 
 
 NOBODY_ENTERS = [each for each in Status if each not in (Status.PREPARING, Status.SCHEDULED, Status.ACTIVE)]
@@ -161,7 +179,7 @@ NOBODY_ENTERS = [each for each in Status if each not in (Status.PREPARING, Statu
 @pytest.mark.parametrize("status", [Status.PREPARING, Status.SCHEDULED, Status.ACTIVE])
 def test_the_creator_may_enter_before_and_during_the_stream(status: Status) -> None:
     """Early is fine: the first entry starts the stream."""
-    assert stream(status).index_of_joining(CREATOR, Role.HOST) == 0
+    stream(status).require_joinable(CREATOR, Role.HOST)
 
 
 @pytest.mark.parametrize("status", NOBODY_ENTERS)
@@ -169,17 +187,18 @@ def test_the_creator_may_enter_before_and_during_the_stream(status: Status) -> N
 def test_nobody_enters_a_stream_that_is_over(status: Status, user: str, role: Role) -> None:
     """The refusal names the state and the states in which it works."""
     with pytest.raises(StreamNotJoinable) as caught:
-        stream(status).index_of_joining(user, role)
+        stream(status).require_joinable(user, role)
     assert caught.value.metadata["status"] == status
     assert "active" in caught.value.metadata["allowed"]
-    assert str(status) in str(caught.value)
+    states = "preparing, scheduled or active" if role is Role.HOST else "active"
+    assert str(caught.value) == f"the stream is {status}; it can only be joined in this role while it is {states}"
 
 
 @pytest.mark.parametrize("status", [each for each in Status if each is not Status.ACTIVE])
 def test_guests_and_audience_enter_only_while_active(status: Status) -> None:
-    """Nobody waits in a room whose host has not come."""
+    """Nobody waits in a stream whose host has not come."""
     with pytest.raises(StreamNotJoinable):
-        stream(status).index_of_joining(GUEST, Role.GUEST)
+        stream(status).require_joinable(GUEST, Role.GUEST)
     with pytest.raises(StreamNotJoinable):
         stream(status).require_open_to(Role.AUDIENCE)
 
@@ -188,13 +207,13 @@ def test_guests_and_audience_enter_only_while_active(status: Status) -> None:
 def test_a_role_is_earned_not_claimed(status: Status) -> None:
     """Whatever the state, a stranger never learns more than that it is not theirs."""
     with pytest.raises(NotTheCreator):
-        stream(status).index_of_joining(GUEST, Role.HOST)
+        stream(status).require_joinable(GUEST, Role.HOST)
     with pytest.raises(NotTheCreator):
-        stream(status).index_of_joining(STRANGER, Role.HOST)
+        stream(status).require_joinable(STRANGER, Role.HOST)
     with pytest.raises(NotAGuest):
-        stream(status).index_of_joining(CREATOR, Role.GUEST)
+        stream(status).require_joinable(CREATOR, Role.GUEST)
     with pytest.raises(NotAGuest):
-        stream(status).index_of_joining(STRANGER, Role.GUEST)
+        stream(status).require_joinable(STRANGER, Role.GUEST)
 
 
 def test_the_role_of_a_user_is_that_of_their_invitation() -> None:

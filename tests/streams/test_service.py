@@ -269,7 +269,7 @@ async def test_what_a_device_says_of_itself_is_taken_and_not_kept(
     again = await join(env, "john", stream.id, ROLE_AUDIENCE, **said)
     assert first.agora.uid == again.agora.uid
     with MongoClient[dict[str, Any]](mongo_uri) as client:
-        (participant,) = client[database_name]["participants"].find({"stream": ObjectId(stream.id)})
+        (participant,) = client[database_name]["participants"].find({"stream": ObjectId(stream.id), "role": "audience"})
     assert "canary" not in repr(participant)
     assert "127.0.0.1" not in repr(participant)
     assert "device" not in participant
@@ -373,10 +373,11 @@ async def test_a_role_must_be_named(env: ServiceEnvironment, creator: str) -> No
 
 
 async def test_one_key_makes_one_stream(env: ServiceEnvironment, creator: str) -> None:
-    """A client that lost the answer may ask again, and gets what it made."""
+    """A client that lost the answer may ask again, and gets what it made; also where it says the same in other words."""
     first = await create(env, creator, request_id="k", title="one")
     again = await create(env, creator, request_id="k", title="one")
     assert again == first
+    assert await create(env, creator, request_id="k", title="one", live_stream_type=LIVE_STREAM_TYPE_SOLO) == first
     refused = await failure(create(env, creator, request_id="k", title="two"))
     assert (refused.code, refused.reason) == (grpc.StatusCode.ALREADY_EXISTS, "IDEMPOTENCY_KEY_REUSED")
     assert (await create(env, "zeynep", request_id="k", title="one")).id != first.id
@@ -396,7 +397,7 @@ async def test_a_repeat_is_answered_after_the_planned_start(env: ServiceEnvironm
 
 
 async def test_racing_creates_with_one_key_make_one_stream(env: ServiceEnvironment, creator: str) -> None:
-    """200 calls at once: the index decides, and all get the same answer."""
+    """200 calls at once: the `_id` decides, and all get the same answer."""
     answers = await asyncio.gather(*(create(env, creator, request_id="race") for _ in range(200)))
     assert len({each.id for each in answers}) == 1
 

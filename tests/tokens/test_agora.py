@@ -20,7 +20,6 @@ from livestream_server.tokens.agora import (
     AccessToken2Issuer,
     AccessTokenIssuer,
     Grant,
-    SpokenTokens,
     TokenIssuer,
     Tokens,
     UnsafeGrant,
@@ -151,11 +150,6 @@ def test_no_token_outlives_what_it_is_for(grant: Grant, now: datetime, life: int
         assert (found.expires_at, found.problems) == (tokens.expires_at, ())
 
 
-def test_spoken_tokens_end_with_what_they_are_for() -> None:
-    """Tests of the packages above would not see it."""
-    assert SpokenTokens(LIFE).issue(HOST, NOW, SECOND + LIFE / 2).expires_at == SECOND + LIFE / 2
-
-
 def test_the_zone_of_the_clock_does_not_matter(issuer: TokenIssuer) -> None:
     """Tokens would be hours off where the clock speaks local time."""
     istanbul = NOW.astimezone(timezone(timedelta(hours=3)))
@@ -163,7 +157,7 @@ def test_the_zone_of_the_clock_does_not_matter(issuer: TokenIssuer) -> None:
 
 
 @pytest.mark.parametrize(
-    "maker", [create_token_issuer(configured()), create_token_issuer(configured(token_version="006")), SpokenTokens()]
+    "maker", [create_token_issuer(configured()), create_token_issuer(configured(token_version="006"))]
 )
 def test_a_clock_without_a_zone_is_refused(maker: TokenIssuer) -> None:
     """Its time would be taken for local time, and tokens be dead or too long alive."""
@@ -295,17 +289,6 @@ def test_tokens_are_not_shown_in_logs_by_accident(issuer: TokenIssuer) -> None:
     tokens = issuer.issue(HOST, NOW)
     assert tokens.rtc not in repr(tokens)
     assert tokens.rtm not in repr(tokens)
-
-
-def test_spoken_tokens_say_what_they_grant() -> None:
-    """Tests of the packages above could not see whom the server let in, as what and until when."""
-    assert SpokenTokens(LIFE).issue(HOST, NOW) == Tokens(
-        app_id="0" * 32,
-        rtc="rtc publisher channel=late-night-jazz-k3v9x0q2mb uid=4711 until=2027-01-15T08:10:00Z",
-        rtm="rtm user_id=65a0c0ffee65a0c0ffee65a0 until=2027-01-15T08:10:00Z",
-        expires_at=SECOND + LIFE,
-    )
-    assert SpokenTokens(LIFE).issue(VIEWER, NOW).rtc.startswith("rtc audience ")
 
 
 def _texts(tokens: Tokens) -> tuple[str, str]:

@@ -19,12 +19,13 @@ from livestream.v1.live_stream_service_pb2_grpc import (
     LiveStreamServiceStub,
 )
 from livestream_client.channel import channel_options, open_channel
-from livestream_server.auth.caller import Caller
+from livestream_server.auth.jwt import Caller
 from livestream_server.errors import UnusableSetting
 from livestream_server.transport.call import Call
-from livestream_server.transport.engine import STREAMS_PER_CONNECTION, bare_server
+from livestream_server.transport.engine import STREAMS_PER_CONNECTION, create_server
 from livestream_server.transport.methods import find_method
 from livestream_server.transport.pipeline import Guards, Registry
+from livestream_server.transport.reading import Request, receive
 from livestream_server.transport.server import GrpcServer
 from tests.promises.calls import to_status_code, until
 from tests.support.environment import free_port, settings_for
@@ -81,8 +82,8 @@ def get(channel: grpc.aio.Channel, **options: Any) -> Any:
     return LiveStreamServiceStub(channel).GetStream(request, metadata=(("authorization", "Bearer good"),), **options)
 
 
-async def echo(request: bytes, _context: Any) -> bytes:
-    return request
+async def echo(request: Request, _context: Any) -> bytes:
+    return await receive(request)
 
 
 async def test_a_call_without_a_deadline_has_the_usual_time_of_its_method(engine: str) -> None:
@@ -108,7 +109,7 @@ async def test_readers_who_do_not_read_take_no_threads(engine: str) -> None:
     """Else a handful of them would stop whatever needs a thread: name lookups, images, other watchers."""
     stuck, over = 0, asyncio.Event()
 
-    async def tell(_request: bytes, context: Any) -> None:
+    async def tell(_request: Request, context: Any) -> None:
         nonlocal stuck
         try:
             while True:
@@ -131,7 +132,7 @@ async def test_readers_who_do_not_read_take_no_threads(engine: str) -> None:
 async def test_what_is_written_while_a_reader_pauses_arrives_whole_and_in_order(engine: str) -> None:
     """Waiting for a reader must neither lose nor repeat an answer."""
 
-    async def tell(_request: bytes, context: Any) -> None:
+    async def tell(_request: Request, context: Any) -> None:
         for number in range(300):
             await context.write(number.to_bytes(2) * 32_768)
 
@@ -179,9 +180,9 @@ async def test_a_channel_full_of_watches_opens_another_connection(engine: str, o
     """An internal service, or a split gateway, holds thousands of watches; its calls must not wait for their ends."""
     over, peers = asyncio.Event(), Counter[str]()
 
-    async def tell(request: bytes, context: Any) -> None:
+    async def tell(request: Request, context: Any) -> None:
         peers[context.peer()] += 1
-        await context.write(request)
+        await context.write(await receive(request))
         await over.wait()
 
     handlers = {
@@ -206,10 +207,10 @@ async def test_a_stop_finishes_what_is_in_flight_and_refuses_what_comes(engine: 
     """Callers whose work was taken get it; others are told by a code upon which they go elsewhere."""
     taken, go_on = asyncio.Event(), asyncio.Event()
 
-    async def wait(request: bytes, _context: Any) -> bytes:
+    async def wait(request: Request, _context: Any) -> bytes:
         taken.set()
         await go_on.wait()
-        return request
+        return await receive(request)
 
     async with serving(engine, {ECHO: grpc.unary_unary_rpc_method_handler(wait)}) as (server, channel):
         in_flight = asyncio.ensure_future(to_status_code(channel.unary_unary(ECHO)(b"")))
@@ -229,13 +230,13 @@ async def codes_at_the_end(engine: str) -> Counter[grpc.StatusCode]:
     """How calls end whose answers are the last that a stopping server gives."""
     taken, all_taken, go_on = 0, asyncio.Event(), asyncio.Event()
 
-    async def wait(request: bytes, _context: Any) -> bytes:
+    async def wait(request: Request, _context: Any) -> bytes:
         nonlocal taken
         taken += 1
         if taken == CALLERS:
             all_taken.set()
         await go_on.wait()
-        return request
+        return await receive(request)
 
     server = GrpcServer({ECHO: grpc.unary_unary_rpc_method_handler(wait)}, settings_of(engine))
     # A channel with threads of its own: one on this loop may lose to the server's end by itself, on grpcio too.
@@ -263,4 +264,4 @@ async def test_an_engine_that_is_not_installed_is_told_by_name(monkeypatch: pyte
     monkeypatch.delitem(sys.modules, "livestream_server.transport.native", raising=False)
     monkeypatch.setitem(sys.modules, "pygrpc_native", None)
     with pytest.raises(UnusableSetting, match=r"LIVESTREAM_ENGINE: native needs pip install 'livestream\[fast\]'"):
-        bare_server(settings_of("native"), reuse_port=False)
+        create_server(settings_of("native"), reuse_port=False)

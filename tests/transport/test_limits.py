@@ -13,6 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import REGISTRY
 
+from livestream.addresses import parse_network
 from livestream.v1.feed_service_pb2 import ListFeaturedStreamsRequest, ListFeaturedStreamsResponse
 from livestream.v1.feed_service_pb2_grpc import (
     FeedServiceServicer,
@@ -38,12 +39,11 @@ from livestream.v1.watch_service_pb2_grpc import (
     WatchServiceServicer,
     WatchServiceStub,
 )
-from livestream_server.auth.caller import Caller
+from livestream_server.auth.jwt import Caller
 from livestream_server.errors import RateLimited, ServiceError, Unauthenticated
 from livestream_server.transport import limits as module
 from livestream_server.transport.call import Call, begin_call
-from livestream_server.transport.forwarded import parse_network
-from livestream_server.transport.limits import CallerLimits, Limits, StreamsWithoutToken, network_of
+from livestream_server.transport.limits import CallerLimits, Limits, StreamsWithoutToken, find_network
 from livestream_server.transport.pipeline import Guards, Registry
 from livestream_server.transport.rates import Rate
 from livestream_server.transport.server import GrpcServer
@@ -144,12 +144,12 @@ async def rig_with(engine: str, max_in_flight: int = 64, **numbers: Any) -> Asyn
     def deadline(_seconds: float) -> Any:
         yield
 
-    def explain(_error: Exception) -> ServiceError | None:
+    def translate(_error: Exception) -> ServiceError | None:
         return None
 
     guards = Guards(
         authenticate,
-        explain,
+        translate,
         deadline,
         max_in_flight=max_in_flight,
         max_deadline=10,
@@ -467,4 +467,4 @@ async def test_an_address_watches_the_health_a_bounded_number_of_times(engine: s
 )
 def test_an_address_is_counted_as_what_one_customer_has(address: str, network: str) -> None:
     """Whoever has one IPv6 address has 2⁶⁴ of them."""
-    assert network_of(address) == network
+    assert find_network(address) == network

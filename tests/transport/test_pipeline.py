@@ -24,7 +24,7 @@ from livestream.v1.user_service_pb2_grpc import (
     UserServiceServicer,
     UserServiceStub,
 )
-from livestream_server.auth.caller import Caller
+from livestream_server.auth.jwt import Caller
 from livestream_server.errors import FailedPrecondition, ServiceError, Unauthenticated
 from livestream_server.transport.call import Call, begin_call, parse_peer_address
 from livestream_server.transport.pipeline import Guards, Registry

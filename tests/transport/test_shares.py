@@ -17,7 +17,7 @@ class Crowd:
     """Calls of a few callers, each running until told to end."""
 
     def __init__(self) -> None:
-        self.shares = CallShares(AT_ONCE, AT_MOST)
+        self.shares = CallShares(AT_ONCE, AT_MOST, 100)
         self.running: list[tuple[str, int]] = []
         self.refused: list[str] = []
         self.tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
@@ -33,7 +33,7 @@ class Crowd:
     async def _call(self, name: tuple[str, int]) -> None:
         who = name[0]
         try:
-            if not self.shares.take(who):
+            if not self.shares.take(who, 100):
                 await self.shares.wait(who)
         except TooManyCalls:
             self.refused.append(who)
@@ -114,3 +114,23 @@ async def test_calls_that_wait_come_in_their_order() -> None:
     for task in crowd.tasks.values():
         task.cancel()
     await asyncio.gather(*crowd.tasks.values(), return_exceptions=True)
+
+
+@pytest.mark.parametrize("callers", [1, 4, 40])
+def test_callers_who_take_all_that_they_may_leave_places_for_others(callers: int) -> None:
+    """One alone has its share; several together are stopped before nothing is left."""
+    most, of = 128, 512
+    shares = CallShares(8, most, of)
+    taken = dict.fromkeys(map(str, range(callers)), 0)
+    for _ in range(of):
+        for who in taken:
+            try:
+                shares.take(who, of - sum(taken.values()) - 1)
+            except TooManyCalls:
+                continue
+            taken[who] += 1
+    assert max(taken.values()) <= most
+    assert callers > 1 or taken == {"0": most}
+    left = of - sum(taken.values())
+    assert left >= max(taken.values()) - 1  # as much as any of them has
+    shares.take("honest", left - 1)

@@ -17,7 +17,7 @@ from livestream.v1.watch_service_pb2_grpc import (
     WatchServiceServicer,
     WatchServiceStub,
 )
-from livestream_server.auth.caller import Caller
+from livestream_server.auth.jwt import Caller
 from livestream_server.errors import FailedPrecondition, ServiceError, Unauthenticated
 from livestream_server.transport.call import Call
 from livestream_server.transport.pipeline import Guards, Registry

@@ -10,10 +10,11 @@ import pytest
 
 from livestream_server.errors import NotFound
 from livestream_server.transport.values import utc_now
+from livestream_server.vocabulary import BanAction
 from livestream_server.watch import hub as hub_module
 from livestream_server.watch.hub import WatchHub
 from tests.promises.calls import until
-from tests.watch.test_watcher import Paper
+from tests.watch.test_model import FakeJournal
 
 
 class Nothing(NotFound):
@@ -27,9 +28,9 @@ class Fakes:
     """Journals, audience, bans and notifier in one."""
 
     def __init__(self) -> None:
-        self.papers: dict[str, Paper] = {"a": Paper(0), "b": Paper(0)}
+        self.journals: dict[str, FakeJournal] = {"a": FakeJournal(0), "b": FakeJournal(0)}
         self.viewers: dict[str, int] = {}
-        self.banned: dict[str, dict[str, str]] = {}
+        self.banned: dict[str, dict[str, BanAction]] = {}
         self.reads: Counter[str] = Counter()
         self.counted: list[list[str]] = []
         self.without: dict[str, list[str]] = {}
@@ -40,9 +41,9 @@ class Fakes:
         self.reading.set()
         self._changes: asyncio.Queue[str | Exception | None] = asyncio.Queue()
 
-    async def read(self, stream_id: str) -> Paper:
+    async def read(self, stream_id: str) -> FakeJournal:
         self.reads[stream_id] += 1
-        found = self.papers.get(stream_id)
+        found = self.journals.get(stream_id)
         await self.reading.wait()
         if self.broken:
             raise OSError
@@ -57,7 +58,7 @@ class Fakes:
         self.without = {each: sorted(without[each]) for each in stream_ids}
         return {each: self.viewers[each] for each in stream_ids if each in self.viewers}
 
-    async def find_actions(self, stream_ids: Collection[str]) -> Mapping[str, Mapping[str, str]]:
+    async def find_actions(self, stream_ids: Collection[str]) -> Mapping[str, Mapping[str, BanAction]]:
         self.asked_for_bans += 1
         return {each: self.banned[each] for each in stream_ids if each in self.banned}
 
@@ -83,7 +84,7 @@ class Fakes:
 @pytest.fixture
 def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
     monkeypatch.setattr(hub_module, "LEVELS_EVERY", 0.02)
-    monkeypatch.setattr(hub_module, "LOOK_AGAIN_EVERY", 1_000_000)
+    monkeypatch.setattr(hub_module, "POLL_EVERY", 1_000_000)
     monkeypatch.setattr(hub_module, "RETRY_AFTER", 0.01)
     return Fakes()
 
@@ -99,17 +100,17 @@ async def hub(fakes: Fakes) -> AsyncIterator[WatchHub]:
 
 
 def revision(topic: hub_module.Topic) -> int:
-    return topic.now()[1].revision
+    return topic.read()[1].revision
 
 
 async def test_a_change_lets_the_stream_be_read_and_wakes_its_watchers(hub: WatchHub, fakes: Fakes) -> None:
     """The notifier says where to look; what has happened stands in the journal."""
-    async with hub.watching("a") as a, hub.watching("b") as b:
-        moved, untouched = a.now()[0], b.now()[0]
-        fakes.papers["a"] = Paper(1)
+    async with hub.watch("a") as a, hub.watch("b") as b:
+        changed, untouched = a.read()[0], b.read()[0]
+        fakes.journals["a"] = FakeJournal(1)
         fakes.notify("a")
         async with asyncio.timeout(5):
-            await moved.wait()
+            await changed.wait()
         assert (revision(a), revision(b)) == (1, 0)
         assert not untouched.is_set()
 
@@ -120,7 +121,7 @@ async def test_all_watchers_share_a_reading_that_began_after_they_asked(hub: Wat
     async with asyncio.TaskGroup() as group:
         watchers = [group.create_task(_revision_seen(hub)) for _ in range(500)]
         await until(lambda: fakes.reads["a"] == 1)
-        fakes.papers["a"] = Paper(1)
+        fakes.journals["a"] = FakeJournal(1)
         fakes.reading.set()
     first, *others = [each.result() for each in watchers]
     assert first in (0, 1)
@@ -129,15 +130,15 @@ async def test_all_watchers_share_a_reading_that_began_after_they_asked(hub: Wat
 
 
 async def _revision_seen(hub: WatchHub) -> int:
-    async with hub.watching("a") as topic:
+    async with hub.watch("a") as topic:
         return revision(topic)
 
 
 async def test_a_notifier_that_broke_is_opened_again_and_nothing_was_missed(hub: WatchHub, fakes: Fakes) -> None:
     """While the database's primary changes nobody notifies, and yet the stream goes on."""
-    async with hub.watching("a") as a:
+    async with hub.watch("a") as a:
         await until(lambda: fakes.openings == 1)
-        fakes.papers["a"] = Paper(2)
+        fakes.journals["a"] = FakeJournal(2)
         fakes.break_notifier()
         await until(lambda: revision(a) == 2)
         assert fakes.openings == 2
@@ -145,18 +146,18 @@ async def test_a_notifier_that_broke_is_opened_again_and_nothing_was_missed(hub:
 
 async def test_a_ban_that_was_made_while_the_notifier_was_broken_is_seen(hub: WatchHub, fakes: Fakes) -> None:
     """The banned would look on until bans are read the next time, for up to 15 seconds."""
-    async with hub.watching("a") as a:
+    async with hub.watch("a") as a:
         await until(lambda: fakes.openings == 1 and not hub._bans_are_stale)
-        fakes.banned["a"] = {"jane": "block"}
+        fakes.banned["a"] = {"jane": BanAction.BLOCK}
         fakes.break_notifier()
-        await until(lambda: a.now()[2].bans == {"jane": "block"})
+        await until(lambda: a.read()[2].bans == {"jane": BanAction.BLOCK})
 
 
 async def test_a_reading_that_failed_is_tried_again(hub: WatchHub, fakes: Fakes) -> None:
     """The change was heard once; it must not be forgotten."""
-    async with hub.watching("a") as a:
+    async with hub.watch("a") as a:
         await until(lambda: fakes.reads["a"] > 1)
-        fakes.papers["a"] = Paper(1)
+        fakes.journals["a"] = FakeJournal(1)
         fakes.broken = True
         fakes.notify("a")
         before = fakes.reads["a"]
@@ -170,17 +171,17 @@ async def test_a_change_that_was_not_notified_is_found_later(
     hub: WatchHub, fakes: Fakes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever swallows a change, the stream is looked at again."""
-    async with hub.watching("a") as a:
-        fakes.papers["a"] = Paper(1)
-        monkeypatch.setattr(hub_module, "LOOK_AGAIN_EVERY", 1)
+    async with hub.watch("a") as a:
+        fakes.journals["a"] = FakeJournal(1)
+        monkeypatch.setattr(hub_module, "POLL_EVERY", 1)
         await until(lambda: revision(a) == 1)
 
 
 async def test_what_is_older_is_never_told(hub: WatchHub, fakes: Fakes) -> None:
     """A member of the database that lags behind may answer a later reading."""
-    fakes.papers["a"] = Paper(5)
-    async with hub.watching("a") as a:
-        fakes.papers["a"] = Paper(4)
+    fakes.journals["a"] = FakeJournal(5)
+    async with hub.watch("a") as a:
+        fakes.journals["a"] = FakeJournal(4)
         before = fakes.reads["a"]
         fakes.notify("a")
         await until(lambda: fakes.reads["a"] > before)
@@ -191,32 +192,32 @@ async def test_what_is_older_is_never_told(hub: WatchHub, fakes: Fakes) -> None:
 async def test_levels_are_there_from_the_first_and_change_with_time(hub: WatchHub, fakes: Fakes) -> None:
     """A snapshot without the count would be followed by it at once."""
     fakes.viewers["a"] = 57
-    fakes.banned["a"] = {"jane": "block"}
-    async with hub.watching("a") as a:
-        assert (a.now()[2].viewers, a.now()[2].bans) == (57, {"jane": "block"})
+    fakes.banned["a"] = {"jane": BanAction.BLOCK}
+    async with hub.watch("a") as a:
+        assert (a.read()[2].viewers, a.read()[2].bans) == (57, {"jane": BanAction.BLOCK})
         fakes.viewers["a"] = 58
-        await until(lambda: a.now()[2].viewers == 58)
-        assert a.now()[2].bans == {"jane": "block"}
+        await until(lambda: a.read()[2].viewers == 58)
+        assert a.read()[2].bans == {"jane": BanAction.BLOCK}
 
 
 async def test_bans_are_read_when_one_is_made_or_lifted(hub: WatchHub, fakes: Fakes) -> None:
     """They are rare, so nobody asks for them every second."""
-    async with hub.watching("a") as a:
+    async with hub.watch("a") as a:
         await until(lambda: len(fakes.counted) > 3)
         asked = fakes.asked_for_bans
-        fakes.banned["a"] = {"jane": "chat_only"}
+        fakes.banned["a"] = {"jane": BanAction.CHAT_ONLY}
         fakes.notify(None)
-        await until(lambda: a.now()[2].bans == {"jane": "chat_only"})
+        await until(lambda: a.read()[2].bans == {"jane": BanAction.CHAT_ONLY})
         del fakes.banned["a"]
         fakes.notify(None)
-        await until(lambda: a.now()[2].bans == {})
+        await until(lambda: a.read()[2].bans == {})
         assert fakes.asked_for_bans == asked + 2
 
 
 async def test_the_banned_are_not_counted_from_the_first_count_on(hub: WatchHub, fakes: Fakes) -> None:
     """A count that was taken before the bans were read would be told for a second."""
-    fakes.banned["a"] = {"jane": "block", "john": "chat_only"}
-    async with hub.watching("a"):
+    fakes.banned["a"] = {"jane": BanAction.BLOCK, "john": BanAction.CHAT_ONLY}
+    async with hub.watch("a"):
         assert (len(fakes.counted), fakes.without) == (1, {"a": ["jane"]})
         del fakes.banned["a"]
         fakes.notify(None)
@@ -225,8 +226,8 @@ async def test_the_banned_are_not_counted_from_the_first_count_on(hub: WatchHub,
 
 async def test_all_streams_are_counted_at_once_and_only_while_they_are_active(hub: WatchHub, fakes: Fakes) -> None:
     """A thousand watched streams are one question to the database."""
-    fakes.papers["c"] = Paper(0, active=False)
-    async with hub.watching("a"), hub.watching("b"), hub.watching("c"):
+    fakes.journals["c"] = FakeJournal(0, active=False)
+    async with hub.watch("a"), hub.watch("b"), hub.watch("c"):
         fakes.counted.clear()
         await until(lambda: len(fakes.counted) > 2)
     assert fakes.counted[:3] == [["a", "b"]] * 3
@@ -234,12 +235,12 @@ async def test_all_streams_are_counted_at_once_and_only_while_they_are_active(hu
 
 async def test_a_stream_that_nobody_watches_is_forgotten(hub: WatchHub, fakes: Fakes) -> None:
     """Memory and work must follow the watchers, not the streams that were ever watched."""
-    async with hub.watching("a"):
-        async with hub.watching("a"):
+    async with hub.watch("a"):
+        async with hub.watch("a"):
             pass
         assert set(hub._topics) == {"a"}
     with pytest.raises(Nothing):
-        async with hub.watching("unknown"):
+        async with hub.watch("unknown"):
             pass
     assert hub._topics == {}
 
@@ -248,9 +249,9 @@ async def test_nothing_is_listened_to_while_nobody_watches(hub: WatchHub, fakes:
     """Each listener costs the database some work for every write of the whole service."""
     await asyncio.sleep(0.05)
     assert fakes.openings == 0
-    async with hub.watching("a"):
+    async with hub.watch("a"):
         await until(lambda: fakes.openings == 1)
     fakes.notify("b")
-    await until(lambda: not hub._wanted.is_set())
-    async with hub.watching("a"):
+    await until(lambda: not hub._watched.is_set())
+    async with hub.watch("a"):
         await until(lambda: fakes.openings == 2)

@@ -268,7 +268,7 @@ async def changed(streams: Streams, stream: LiveStream, times: int) -> Stream:
     """Change the stream, as a host who enters again and again would."""
     found = await streams.get(stream.id)
     for _ in range(times):
-        assert await streams.enter(found, 0, found.updated_at)
+        assert await streams.enter(found, found.creator, 7, found.updated_at)
     return found
 
 
@@ -299,7 +299,7 @@ async def test_a_refused_change_is_no_change(
     """A revision for something that did not happen would be a gap in the image."""
     await join(env, creator, stream, ROLE_HOST)
     found = await streams.get(stream.id)
-    assert await streams.start(found, found.updated_at) is None
+    assert await streams.start(found, 7, found.updated_at) is None
     _, document = await streams.get_with_changes(stream.id)
     assert document["revision"] == 2
 
@@ -312,8 +312,8 @@ async def test_what_agora_tells_of_a_broadcaster_is_told(
     found = await streams.get(stream.id)
     assert found.started_at
     earlier = found.started_at - timedelta(seconds=1)
-    await streams.record_entered(stream.id, creator, earlier)
-    await streams.record_entered(stream.id, creator, found.started_at)  # later than what is known: no news
+    await streams.record_entered(stream.id, 0, earlier)
+    await streams.record_entered(stream.id, 0, found.started_at)  # later than what is known: no news
     seen = watch(env, "john", stream, after=2)
     told = await seen.next()
     assert (told.revision, told.broadcaster.user) == (3, creator)
@@ -462,8 +462,8 @@ async def test_a_watcher_hears_heartbeats(another: Any, stream: LiveStream) -> N
 async def test_watching_ends_with_the_token(another: Any, stream: LiveStream) -> None:
     """A token that was withdrawn or has run out must not see for another hour what happens."""
     impatient = JwtSettings(secret=SecretStr(JWT_SECRET), issuer=ISSUER, audience=AUDIENCE, leeway_seconds=0)
-    token = mint(JWT_SECRET, IDS["john"], issuer=ISSUER, audience=AUDIENCE, life_seconds=3, now=time.time() - 2)
     async with another(jwt=impatient) as env:
+        token = mint(JWT_SECRET, IDS["john"], issuer=ISSUER, audience=AUDIENCE, life_seconds=3, now=time.time() - 2)
         seen = watch(env, "john", stream, metadata=(("authorization", f"Bearer {token}"),))
         await seen.next()
         refused = await seen.failure()

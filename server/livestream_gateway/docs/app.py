@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from livestream_gateway.envelope import Refusal
 from livestream_gateway.exchange import RequestHeaders, respond
-from livestream_gateway.openapi import openapi_json
+from livestream_gateway.openapi import render_openapi
 
 # Fixed here, not guessed: what guessing knows differs from machine to machine. Other files are not served.
 _MEDIA_TYPES = {
@@ -34,10 +34,10 @@ _CONTENT_SECURITY_POLICY = (
 
 def docs_routes() -> Mapping[str, ASGIApp]:
     """ASGI applications by exact path, or by the prefix of their paths where that ends with a slash."""
-    assets = dict(_assets(files(__package__) / "assets"))
+    assets = dict(_build_assets(files(__package__) / "assets"))
     page = assets.pop("index.html")
     return {
-        "/openapi.json": Asset(openapi_json(), "application/json"),
+        "/openapi.json": Asset(render_openapi(), "application/json"),
         "/docs": page,
         "/docs/": Assets("/docs/", assets),
     }
@@ -93,10 +93,10 @@ async def _refuse(scope: Scope, send: Send, refusal: Refusal) -> None:
     await respond(scope, send, refusal.answer, RequestHeaders(scope["headers"]).request_id)
 
 
-def _assets(folder: Traversable, below: str = "") -> Iterator[tuple[str, Asset]]:
+def _build_assets(folder: Traversable, below: str = "") -> Iterator[tuple[str, Asset]]:
     for entry in folder.iterdir():
         if entry.is_dir():
-            yield from _assets(entry, f"{below}{entry.name}/")
+            yield from _build_assets(entry, f"{below}{entry.name}/")
         elif media_type := _MEDIA_TYPES.get(PurePosixPath(entry.name).suffix):
             # A folder's name holds the version of what is in it.
             yield below + entry.name, Asset(entry.read_bytes(), media_type, for_good=bool(below))

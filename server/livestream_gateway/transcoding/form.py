@@ -30,7 +30,7 @@ async def read_form(content_type: str, body: bytes) -> list[tuple[str, str | byt
     header = f'multipart/form-data; charset=latin-1; boundary="{boundary[2]}"'
     parser = _WholeFormParser(
         Headers({"content-type": header}),
-        _at_once(body),
+        _yield_once(body),
         max_files=MAX_FILES,
         max_fields=MAX_FIELDS,
         max_part_size=MAX_FIELD_BYTES,
@@ -45,9 +45,9 @@ async def read_form(content_type: str, body: bytes) -> list[tuple[str, str | byt
         pairs: list[tuple[str, str | bytes]] = []
         for name, value in form.multi_items():
             if isinstance(value, str):
-                pairs.append((_utf8(name), _utf8(value)))
+                pairs.append((_decode_utf8(name), _decode_utf8(value)))
             elif value.filename or value.size:
-                pairs.append((_utf8(name), await value.read()))
+                pairs.append((_decode_utf8(name), await value.read()))
         return pairs
     finally:
         await form.close()
@@ -63,11 +63,11 @@ class _WholeFormParser(MultiPartParser):
         self.complete = True
 
 
-async def _at_once(body: bytes) -> AsyncGenerator[bytes, None]:
+async def _yield_once(body: bytes) -> AsyncGenerator[bytes, None]:
     yield body
 
 
-def _utf8(text: str) -> str:
+def _decode_utf8(text: str) -> str:
     try:
         return text.encode("latin-1").decode()
     except UnicodeDecodeError:

@@ -1,6 +1,7 @@
-"""AccessService: whoever takes a payment opens the door here."""
+"""AccessService: whoever takes a payment lets the user into the stream here."""
 
 from livestream.v1.access_service_pb2 import GrantAccessRequest, GrantAccessResponse
+from livestream_server.access.model import Grant
 from livestream_server.access.store import AccessGrants
 from livestream_server.protocols import Clock, Streams, Users
 from livestream_server.transport.call import Call
@@ -21,5 +22,7 @@ class AccessServicer:
         user_id = parse_object_id("user_id", request.user_id)
         await self._streams.require(stream_id)
         await self._users.require_known(user_id)
-        granted_at = await self._grants.grant(stream_id, user_id, self._clock())
-        return GrantAccessResponse(live_stream_id=stream_id, user_id=user_id, granted_at=to_timestamp(granted_at))
+        grant = await self._grants.add(Grant(stream_id, user_id, self._clock()))
+        return GrantAccessResponse(
+            live_stream_id=grant.stream_id, user_id=grant.user, granted_at=to_timestamp(grant.granted_at)
+        )

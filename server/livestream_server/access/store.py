@@ -1,22 +1,12 @@
 """Access grants as documents of the collection `access_grants`, one per user and stream."""
 
-from datetime import datetime
-from typing import Any
+from dataclasses import replace
 
 from bson import ObjectId
 from pymongo.errors import DuplicateKeyError
 
-from livestream_server.errors import PermissionDenied
+from livestream_server.access.model import Grant, PaymentRequired
 from livestream_server.mongo.client import Database, Document
-
-
-class PaymentRequired(PermissionDenied):
-    """The stream is paid, and the caller has no grant for it."""
-
-    reason = "PAYMENT_REQUIRED"
-
-    def __init__(self, stream_id: str) -> None:
-        super().__init__("this stream is paid; get access to it first", live_stream_id=stream_id)
 
 
 class AccessGrants:
@@ -34,15 +24,15 @@ class AccessGrants:
         """Whether the user has a grant for the stream."""
         return await self._grants.find_one({"_id": _key(stream_id, user_id)}) is not None
 
-    async def grant(self, stream_id: str, user_id: str, now: datetime) -> datetime:
-        """Record a grant, once; answers with the time of the one that stands."""
-        document: Document = {"_id": _key(stream_id, user_id), "schema": 1, "granted_at": now}
+    async def add(self, grant: Grant) -> Grant:
+        """Record a grant, once; answers with the one that stands."""
+        key = _key(grant.stream_id, grant.user)
         try:
-            await self._grants.insert_one(document)
+            await self._grants.insert_one({"_id": key, "schema": 1, "granted_at": grant.granted_at})
         except DuplicateKeyError:
-            standing: dict[str, Any] | None = await self._grants.find_one({"_id": document["_id"]})
-            return standing["granted_at"] if standing else now
-        return now
+            standing = await self._grants.find_one({"_id": key})
+            return replace(grant, granted_at=standing["granted_at"]) if standing else grant
+        return grant
 
 
 def _key(stream_id: str, user_id: str) -> Document:

@@ -1,110 +1,66 @@
-"""The lists as questions to the database. Each is answered from one index, without looking at the rest."""
+"""The lists as questions to the database: which documents of streams, in which order."""
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from bson import ObjectId
-from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from livestream_server.feeds.model import Position, Selection
-from livestream_server.mongo.client import Document
+from livestream_server.feeds.model import Selection
+from livestream_server.transport.paging import Key, Position
+from livestream_server.vocabulary import Status, StreamType
 
-STREAM_INDEXES = [
-    IndexModel([("deleted_at", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="newest"),
-    IndexModel(
-        [("status", ASCENDING), ("deleted_at", ASCENDING), ("started_at", DESCENDING), ("_id", DESCENDING)],
-        name="live",
-    ),
-    IndexModel(
-        [
-            ("status", ASCENDING),
-            ("deleted_at", ASCENDING),
-            ("interest", ASCENDING),
-            ("started_at", DESCENDING),
-            ("_id", DESCENDING),
-        ],
-        name="live_of_interest",
-    ),
-    IndexModel(
-        [
-            ("status", ASCENDING),
-            ("deleted_at", ASCENDING),
-            ("interest", ASCENDING),
-            ("planned_start", ASCENDING),
-            ("_id", ASCENDING),
-        ],
-        name="planned_of_interest",
-    ),
-    IndexModel(
-        [
-            ("broadcasters.user", ASCENDING),
-            ("deleted_at", ASCENDING),
-            ("status", ASCENDING),
-            ("ended_at", DESCENDING),
-            ("_id", DESCENDING),
-        ],
-        name="of_broadcaster",
-    ),
-]
-PARTICIPANT_INDEXES = [
-    IndexModel([("_id.user", ASCENDING), ("joined_at", DESCENDING), ("stream", DESCENDING)], name="of_viewer"),
-]
+Filter = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list: which documents, in which order.
-
-    MongoDB reads `bounds` and `rest` as one filter. They are two because the embedded database uses an index only for
-    a filter that has nothing beside it: `bounds` are equalities on the first fields of an index, the last one
-    possibly an `$in`.
-    """
+    """A list of streams."""
 
     name: str
-    """Cursors name it, so that none continues another list."""
-    bounds: Document
+    """Page tokens name it, so that none continues another list."""
+    filter: Filter
+    """Its first conditions are those of the index that serves the list."""
     order: tuple[str, ...]
-    """What it is sorted by, all in the same direction. It can continue where that is one field and an id."""
+    """What it is sorted by, all in the same direction; the last one is an id, which settles ties."""
     descending: bool = True
-    rest: Document = field(default_factory=dict)
-    collection: str = "streams"
-    join: tuple[Document, ...] = ()
-    """Stages that turn the sorted documents into streams, and drop those that do not belong."""
 
-    def pipeline(self, after: Position | None = None) -> list[Document]:
-        """The stages that answer with the list, from its beginning or from what follows `after`."""
-        direction = DESCENDING if self.descending else ASCENDING
-        conditions = [each for each in (self.rest, self._match_following(after)) if each]
-        return [
-            {"$match": self.bounds},
-            *({"$match": each} for each in conditions),
-            {"$sort": dict.fromkeys(self.order, direction)},
-            *self.join,
-        ]
+    @property
+    def sort(self) -> Mapping[str, int]:
+        """The order as the database takes it."""
+        return dict.fromkeys(self.order, -1 if self.descending else 1)
 
-    def count_pipeline(self) -> list[Document]:
-        """The stages that count the whole list, as `total`."""
-        rest = [{"$match": self.rest}] if self.rest else []
-        return [{"$match": self.bounds}, *rest, *self.join, {"$count": "total"}]
-
-    def _match_following(self, after: Position | None) -> Document:
-        """What comes after that item. Absent values sort lowest, and comparisons with values do not see them."""
+    def filter_after(self, after: Position | None) -> Filter:
+        """The filter of what follows `after`. Absent values sort lowest, and comparisons do not see them."""
         if after is None:
-            return {}
-        key, tie = self.order
-        operator = "$gte" if self.descending else "$lte"
-        following: Document = {"$nor": [{key: after.key, tie: {operator: ObjectId(after.id)}}]}
-        if after.key is not None:
-            following[key] = {"$not": {"$gt": after.key}} if self.descending else {"$gte": after.key}
-        elif self.descending:
-            following[key] = None
-        return following
+            return self.filter
+        *keys, tie = self.order
+        bound = {} if keys[0] in self.filter else self._bound(keys[0], after.keys[0])
+        passed: list[Filter] = []
+        same: Filter = {}
+        for key, value in zip(keys, after.keys, strict=True):
+            if key not in bound and (earlier := self._match_earlier(value)):
+                passed.append(same | {key: earlier})
+            same = same | {key: value}
+        passed.append(same | {tie: {"$gte" if self.descending else "$lte": ObjectId(after.id)}})
+        return self.filter | bound | {"$nor": [*self.filter.get("$nor", ()), *passed]}
 
-    def position(self, last: Document) -> Position | None:
-        """Where the list continues after that document; None if it cannot."""
-        key, *tie = self.order
-        return Position(last.get(key), str(last[tie[0]])) if len(tie) == 1 else None
+    def _bound(self, key: str, value: Key) -> Filter:
+        """What an index is read by, instead of from the beginning of the list."""
+        if self.descending:
+            return {key: None if value is None else {"$not": {"$gt": value}}}
+        return {} if value is None else {key: {"$gte": value}}
+
+    def _match_earlier(self, value: Key) -> Filter:
+        if self.descending:
+            return {"$ne": None} if value is None else {"$gt": value}
+        return {} if value is None else {"$not": {"$gte": value}}
+
+    def position(self, last: Mapping[str, Any]) -> Position:
+        """Where the list continues after that document."""
+        *keys, tie = self.order
+        return Position(tuple(last.get(key) for key in keys), str(last[tie]))
 
 
 def newest() -> Listing:
@@ -114,27 +70,26 @@ def newest() -> Listing:
 
 def live() -> Listing:
     """Active streams, the most recently started first."""
-    return Listing("live", {"status": "active", "deleted_at": None}, ("started_at", "_id"))
+    return Listing("live", {"status": Status.ACTIVE.value, "deleted_at": None}, ("started_at", "_id"))
 
 
 def for_you(selection: Selection, interests: Collection[str]) -> Listing:
     """Streams about one of the interests: active ones, or scheduled ones in the order of their start."""
-    status = "active" if selection is Selection.LIVE else "scheduled"
-    bounds = {"status": status, "deleted_at": None, "interest": {"$in": sorted(interests)}}
-    if selection is Selection.LIVE:
-        return Listing("for_you.live", bounds, ("started_at", "_id"))
-    rest = {"type": "duocrowd"} if selection is Selection.CROWDFUNDING else {}
-    return Listing(f"for_you.{selection}", bounds, ("planned_start", "_id"), descending=False, rest=rest)
+    live = selection is Selection.LIVE
+    status = Status.ACTIVE if live else Status.SCHEDULED
+    wanted: Filter = {"status": status.value, "deleted_at": None, "interest": {"$in": sorted(interests)}}
+    if selection is Selection.CROWDFUNDING:
+        wanted["type"] = StreamType.DUOCROWD.value
+    return Listing(f"for_you.{selection}", wanted, ("started_at" if live else "planned_start", "_id"), descending=live)
 
 
-def with_guest(user: str, status: str | None, key: str, *, descending: bool) -> Listing:
+def with_guest(user: str, status: Status | None, key: str, *, descending: bool) -> Listing:
     """Streams to which `user` is invited, in one state or in all."""
     return Listing(
         f"guest.{key}.{'desc' if descending else 'asc'}",
-        _match_broadcaster(user) | ({"status": status} if status else {}),
+        {**_match_broadcaster(user, *([status] if status else [])), "creator": {"$ne": ObjectId(user)}},
         (key, "_id"),
         descending,
-        rest={"creator": {"$ne": ObjectId(user)}},
     )
 
 
@@ -143,57 +98,47 @@ def upcoming(user: str, since: datetime, until: datetime) -> Listing:
 
     The states happen to sort by their names: active, preparing, scheduled.
     """
+    scheduled = Status.SCHEDULED.value
     return Listing(
         "upcoming",
-        _match_broadcaster(user) | {"status": {"$in": ["active", "preparing", "scheduled"]}},
+        {
+            **_match_broadcaster(user, Status.ACTIVE, Status.PREPARING, Status.SCHEDULED),
+            "$nor": [
+                {"status": scheduled, "planned_start": {"$lt": since}},
+                {"status": scheduled, "planned_start": {"$gt": until}},
+            ],
+        },
         ("status", "planned_start", "_id"),
         descending=False,
-        rest={
-            "$nor": [
-                {"status": "scheduled", "planned_start": {"$lt": since}},
-                {"status": "scheduled", "planned_start": {"$gt": until}},
-            ]
-        },
     )
 
 
 def hosted_now(user: str) -> Listing:
     """The active stream of `user`: a creator has one at most."""
-    return Listing("hosted", {"creator": ObjectId(user), "status": "active"}, ("started_at", "_id"))
+    return Listing("hosted", _match_creator(user, Status.ACTIVE), ("started_at", "_id"))
 
 
 def past(user: str) -> Listing:
     """Streams that `user` created and that have ended."""
-    return Listing(
-        "past", _match_broadcaster(user) | {"status": "ended"}, ("ended_at", "_id"), rest={"creator": ObjectId(user)}
-    )
+    return Listing("past", _match_creator(user, Status.ENDED), ("ended_at", "_id"))
 
 
 def broadcasted(user: str) -> Listing:
     """Streams of `user` as creator or guest that have ended."""
-    return Listing("broadcasted", _match_broadcaster(user) | {"status": "ended"}, ("ended_at", "_id"))
-
-
-def watched(user: str) -> Listing:
-    """Streams that have ended and in which `user` has an audience's participant, the last one first taken first."""
-    return Listing(
-        "watched",
-        {"_id.user": ObjectId(user)},
-        ("joined_at", "stream"),
-        collection="participants",
-        join=(
-            {"$lookup": {"from": "streams", "localField": "stream", "foreignField": "_id", "as": "of"}},
-            {"$unwind": "$of"},
-            {"$match": {"of.status": "ended", "of.deleted_at": None}},
-        ),
-    )
+    return Listing("broadcasted", _match_broadcaster(user, Status.ENDED), ("ended_at", "_id"))
 
 
 def among(stream_ids: Iterable[str]) -> Listing:
-    """Those of the streams that are active."""
-    ids = [ObjectId(each) for each in stream_ids]
-    return Listing("among", {"_id": {"$in": ids}}, ("_id",), rest={"status": "active"})
+    """These streams, in whatever state, deleted ones too: by `_id` alone, so that no index of states is taken."""
+    return Listing("among", {"_id": {"$in": [ObjectId(each) for each in stream_ids]}}, ("_id",))
 
 
-def _match_broadcaster(user: str) -> Document:
-    return {"broadcasters.user": ObjectId(user), "deleted_at": None}
+def _match_creator(user: str, status: Status) -> Filter:
+    return {**_match_broadcaster(user, status), "creator": ObjectId(user)}
+
+
+def _match_broadcaster(user: str, *states: Status) -> Filter:
+    match: Filter = {"broadcasters.user": ObjectId(user), "deleted_at": None}
+    if states:
+        match["status"] = states[0].value if len(states) == 1 else {"$in": [each.value for each in states]}
+    return match

@@ -12,20 +12,19 @@ from datetime import datetime, timedelta
 
 import structlog
 from bson import ObjectId
-from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from livestream_server.feeds.listings import live
 from livestream_server.feeds.store import Feeds
-from livestream_server.mongo.client import Database, Document
-from livestream_server.protocols import Clock
+from livestream_server.mongo.client import Database
+from livestream_server.protocols import Clock, Participants
+from livestream_server.transport.paging import Page, PageRequest
 
-INDEXES = [
-    IndexModel([("until", ASCENDING), ("stream", ASCENDING)], name="present_until"),
-    IndexModel([("joined_at", ASCENDING), ("creator", ASCENDING), ("_id.user", ASCENDING)], name="joined_lately"),
-]
 FEATURED, CREATORS = "featured", "creators"
 FEATURED_LENGTH, CREATORS_LENGTH = 10, 50
+CANDIDATES = 1_000
+"""Of how many streams with the largest audiences the active ones are featured: viewers are present for a while longer
+than their stream is active."""
 LATELY = timedelta(days=30)
 CLAIM = timedelta(minutes=5)
 """How long a process that has begun to count keeps the others from it, should it die meanwhile."""
@@ -37,16 +36,14 @@ _log = structlog.get_logger("livestream.rankings")
 class Rankings:
     """Counts who and what is watched most, and remembers it."""
 
-    def __init__(self, database: Database, feeds: Feeds, clock: Clock, *, every: timedelta) -> None:
-        self._participants = database["participants"]
+    def __init__(
+        self, database: Database, feeds: Feeds, participants: Participants, clock: Clock, *, every: timedelta
+    ) -> None:
         self._rankings = database["rankings"]
         self._feeds = feeds
+        self._participants = participants
         self._clock = clock
         self._every = every
-
-    async def prepare(self) -> None:
-        """Create the indexes that counting rests on; nothing happens if they are there."""
-        await self._participants.create_indexes(INDEXES)
 
     async def featured(self) -> list[str]:
         """Ids of the streams that were watched most, the most watched first; some may have ended meanwhile."""
@@ -67,10 +64,10 @@ class Rankings:
 
     async def refresh(self) -> None:
         """Count what is due and what nobody else is counting."""
-        for name, count in ((FEATURED, self._most_watched_now), (CREATORS, self._most_watched_lately)):
+        for name, count in ((FEATURED, self._count_most_watched_now), (CREATORS, self._count_most_watched_lately)):
             if await self._claim(name, self._clock()):
                 since = time.monotonic()
-                ids = await count(self._clock())
+                ids = [ObjectId(each) for each in await count()]
                 rest = max(self._every, REST * timedelta(seconds=time.monotonic() - since))
                 values = {"ids": ids, "due_at": self._clock() + rest}
                 await self._rankings.update_one({"_id": name}, {"$set": values})
@@ -88,28 +85,13 @@ class Rankings:
             return False
         return True
 
-    async def _most_watched_now(self, now: datetime) -> list[ObjectId]:
+    async def _count_most_watched_now(self) -> list[str]:
         """Active streams by the number of users who are present; after them those that were started last."""
-        pipeline: list[Document] = [
-            {"$match": {"until": {"$gt": now}}},
-            {"$group": {"_id": "$stream", "viewers": {"$sum": 1}}},
-            {"$lookup": {"from": "streams", "localField": "_id", "foreignField": "_id", "as": "of"}},
-            {"$match": {"of.status": "active"}},
-            {"$sort": {"viewers": -1, "_id": -1}},
-            {"$limit": FEATURED_LENGTH},
-            {"$project": {"viewers": 1}},
-        ]
-        watched = [each["_id"] async for each in await self._participants.aggregate(pipeline)]
-        newest = await self._feeds.read(live(), FEATURED_LENGTH)
-        return list(dict.fromkeys([*watched, *(each["_id"] for each in newest.documents)]))[:FEATURED_LENGTH]
+        watched = await self._participants.count_present_by_stream(self._clock(), CANDIDATES)
+        newest = await self._feeds.read(live(), PageRequest(Page(1, FEATURED_LENGTH), None))
+        started = [str(each["_id"]) for each in newest.documents]
+        return list(dict.fromkeys([*await self._feeds.find_active(list(watched)), *started]))[:FEATURED_LENGTH]
 
-    async def _most_watched_lately(self, now: datetime) -> list[ObjectId]:
-        """Creators by the number of different users who took a participant in a stream of theirs."""
-        pipeline: list[Document] = [
-            {"$match": {"joined_at": {"$gte": now - LATELY}}},
-            {"$group": {"_id": {"creator": "$creator", "viewer": "$_id.user"}}},
-            {"$group": {"_id": "$_id.creator", "viewers": {"$sum": 1}}},
-            {"$sort": {"viewers": -1, "_id": 1}},
-            {"$limit": CREATORS_LENGTH},
-        ]
-        return [each["_id"] async for each in await self._participants.aggregate(pipeline)]
+    async def _count_most_watched_lately(self) -> list[str]:
+        """Creators by the number of different users who joined the audience of a stream of theirs."""
+        return list(await self._participants.count_viewers_by_creator(self._clock() - LATELY, CREATORS_LENGTH))

@@ -1,17 +1,30 @@
 """What callers send to FeedService, as values; raises InvalidArgument for what can have no meaning."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeAlias
-
-from google.protobuf.message import Message
+from typing import TypeAlias
 
 from livestream.v1 import feed_service_pb2 as rpc
 from livestream.v1.live_stream_pb2 import LiveStreamStatus
-from livestream_server.errors import InvalidArgument, Violation
+from livestream_server.errors import InvalidArgument, Unauthenticated, Violation
 from livestream_server.feeds.listings import Listing, with_guest
-from livestream_server.feeds.model import Position, Selection, clamp_window, parse_cursor, parse_span
-from livestream_server.transport.paging import MAX_LIMIT, MAX_PAGE, Page, parse_page
+from livestream_server.feeds.model import Selection, clamp_window, parse_span
+from livestream_server.feeds.store import WATCHED
+from livestream_server.transport.call import Call
+from livestream_server.transport.paging import (
+    MAX_LIMIT,
+    PageRequest,
+    Position,
+    encode_page_token,
+    parse_page,
+    parse_page_request,
+    parse_page_size,
+    parse_page_token,
+    read_limit,
+    read_optional,
+)
+from livestream_server.transport.values import parse_object_id
+from livestream_server.vocabulary import Status
 
 USUAL_PAGE = 10
 
@@ -22,7 +35,11 @@ PagedRequest: TypeAlias = (
     | rpc.ListMyBroadcastedStreamsRequest
     | rpc.ListMyWatchedStreamsRequest
 )
-UpcomingRequest: TypeAlias = rpc.ListUpcomingStreamsRequest | rpc.ListMyUpcomingStreamsRequest
+LimitedRequest: TypeAlias = (
+    rpc.ListStreamsRequest | rpc.ListCatchStreamersRequest | rpc.ListUpcomingStreamsRequest | rpc.ListPastStreamsRequest
+)
+RankedRequest: TypeAlias = rpc.ListFeaturedStreamsRequest | rpc.ListMostWatchedCreatorsRequest
+UserRequest: TypeAlias = rpc.ListUpcomingStreamsRequest | rpc.GetActiveStreamRequest | rpc.ListPastStreamsRequest
 
 _SELECTIONS = {rpc.Selection.Value(f"SELECTION_{each.name}"): each for each in Selection}
 _SORTS = {
@@ -37,48 +54,58 @@ _SORTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PageRequest:
-    """Which part of a list is asked for: a page by its number, or what follows a position."""
+def parse_paged(request: PagedRequest, listing: Listing, *, lenient: bool = False) -> PageRequest:
+    """The part of `listing` that is asked for, of a list that REST has by pages; raises InvalidArgument.
 
-    page: Page
-    after: Position | None
-
-
-def parse_page_request(request: PagedRequest, listing: Listing) -> PageRequest:
-    """The part of `listing` that the request asks for; raises InvalidArgument for what is out of range."""
-    return _page_request(
-        request,
-        listing,
-        parse_page(read_optional(request, "page"), read_optional(request, "limit"), usual_limit=USUAL_PAGE),
-    )
-
-
-def parse_page_request_leniently(request: PagedRequest, listing: Listing) -> PageRequest:
-    """The part of `listing` that the request asks for, where what is out of range is not refused but mended."""
-    number, limit = read_optional(request, "page") or 0, read_optional(request, "limit") or 0
-    page = Page(
-        min(number, MAX_PAGE) if number > 0 else 1,
-        min(limit, MAX_LIMIT) if limit > 0 else USUAL_PAGE,
-    )
-    return _page_request(request, listing, page)
-
-
-def _page_request(request: PagedRequest, listing: Listing, page: Page) -> PageRequest:
-    if request.cursor and request.HasField("page"):
-        raise InvalidArgument(Violation("page", "must be absent if a cursor is given"))
-    return PageRequest(page, parse_cursor(request.cursor, listing.name))
-
-
-def parse_limit(request: Message, usual: int, *, cut: bool = False) -> int:
-    """How many items are asked for, 1 to 100; raises InvalidArgument, or cuts what is above.
-
-    Lists for which the public contract names no upper bound are cut.
+    `lenient` mends a page or a limit that is out of range instead.
     """
-    limit: int = usual if (asked := read_optional(request, "limit")) is None else asked
-    if limit < 1 or (limit > MAX_LIMIT and not cut):
-        raise InvalidArgument(Violation("limit", "must be 1 or more" if cut else f"must be 1 to {MAX_LIMIT}"))
-    return min(limit, MAX_LIMIT)
+    return parse_page_request(request, listing.name, usual_limit=USUAL_PAGE, keys=_any_keys(listing), lenient=lenient)
+
+
+def parse_limited(request: LimitedRequest, listing: Listing, usual_limit: int, *, cut: bool = False) -> PageRequest:
+    """The part of `listing` that is asked for, of a list that REST has by a limit alone; raises InvalidArgument.
+
+    Lists for which the public contract names no upper bound are `cut` to 100 items.
+    """
+    limit = read_limit(request, usual_limit)
+    if cut and limit is not None:
+        if limit < 1:
+            raise InvalidArgument(Violation("limit", "must be 1 or more"))
+        limit = min(limit, MAX_LIMIT)
+    page = parse_page(None, limit, usual_limit=usual_limit)
+    return PageRequest(page, parse_page_token(request.page_token, listing.name, _any_keys(listing)))
+
+
+def _any_keys(listing: Listing) -> Sequence[type]:
+    """What the list is sorted by before the id; a value of another type only begins elsewhere."""
+    return [object] * (len(listing.order) - 1)
+
+
+def parse_watched(request: rpc.ListMyWatchedStreamsRequest) -> PageRequest:
+    """The part that is asked for of what the caller watched; raises InvalidArgument."""
+    return parse_page_request(request, WATCHED, usual_limit=USUAL_PAGE, keys=[datetime])
+
+
+def parse_ranked(request: RankedRequest, ranking: str, ids: Sequence[str]) -> tuple[Sequence[str], str]:
+    """The part of a ranking that is asked for, and the token of what follows; raises InvalidArgument."""
+    after = parse_page_token(request.page_token, ranking, [int])
+    rank = after.keys[0] if after else 0
+    first = max(0, rank) if isinstance(rank, int) else 0
+    end = first + parse_page_size(request.page_size, MAX_LIMIT)
+    token = encode_page_token(ranking, Position((end,), ids[end - 1])) if end < len(ids) else ""
+    return ids[first:end], token
+
+
+def parse_user(request: UserRequest, call: Call) -> str:
+    """The id of the user whose streams are asked for: the caller, where the request names nobody.
+
+    Raises InvalidArgument for what is no id, and Unauthenticated if there is no caller.
+    """
+    if request.user_id:
+        return parse_object_id("user_id", request.user_id)
+    if call.caller is None:
+        raise Unauthenticated("missing")
+    return call.caller.id
 
 
 def parse_selection(request: rpc.ListStreamsForYouRequest) -> Selection:
@@ -96,24 +123,19 @@ def parse_guest_listing(request: rpc.ListGuestStreamsRequest, guest: str) -> Lis
         raise InvalidArgument(Violation("sort_by", "must be what streams can be ordered by"))
     if request.sort_order not in rpc.SortOrder.values():
         raise InvalidArgument(Violation("sort_order", "must be asc or desc"))
-    status = LiveStreamStatus.Name(request.status).removeprefix("LIVE_STREAM_STATUS_").lower()
+    name = LiveStreamStatus.Name(request.status).removeprefix("LIVE_STREAM_STATUS_")
     return with_guest(
         guest,
-        status if request.status else None,
+        Status[name] if request.status else None,
         _SORTS[request.sort_by],
         descending=request.sort_order != rpc.SORT_ORDER_ASC,
     )
 
 
-def parse_window(request: UpcomingRequest, now: datetime) -> tuple[datetime, datetime]:
+def parse_window(request: rpc.ListUpcomingStreamsRequest, now: datetime) -> tuple[datetime, datetime]:
     """The window of time that the request describes, in hours or minutes."""
     before, after = (
         parse_span(side, read_optional(request, f"hours_{side}"), read_optional(request, f"minutes_{side}"))
         for side in ("before", "after")
     )
     return clamp_window(now, before, after)
-
-
-def read_optional(request: Message, field: str) -> Any:
-    """The value of an optional field; None if it is absent."""
-    return getattr(request, field) if request.HasField(field) else None

@@ -1,4 +1,4 @@
-"""A process that decodes one image and ends, under limits that the kernel keeps."""
+"""A process that decodes one image and ends, under limits that the kernel enforces."""
 
 import ctypes
 import os
@@ -17,7 +17,7 @@ from livestream_server.images.wire import Reply, pack_reply
 
 CPU_SECONDS = 1
 MEMORY_BYTES = 320 * 1024 * 1024
-"""Above what the process needs for itself. A WebP of 16 megapixels takes 256 MiB."""
+"""Above what the process needs for itself. A lossless WebP of 16 megapixels takes 192 MiB of addresses."""
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LIBC = ctypes.CDLL(None)
@@ -31,12 +31,12 @@ def decode_and_exit(data: bytes | bytearray, out: socket.socket, *, heic: bool, 
         _close_all_but(out.fileno())
         _limit()
         out.setblocking(True)
-        out.sendall(_reply(bytes(data), heic=heic))
+        out.sendall(_build_reply(bytes(data), heic=heic))
         code = 0
     os._exit(code)
 
 
-def address_space() -> int:
+def measure_address_space() -> int:
     """Bytes of address space that this process has now; 0 where the system does not say."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -44,7 +44,7 @@ def address_space() -> int:
         return 0
 
 
-def _reply(data: bytes, *, heic: bool) -> bytes:
+def _build_reply(data: bytes, *, heic: bool) -> bytes:
     try:
         return pack_reply(Reply.DONE, encode_thumbnail(data, heic=heic) if data else draw_default_thumbnail())
     except InvalidArgument as error:
@@ -57,7 +57,7 @@ def _limit() -> None:
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    if used := address_space():
+    if used := measure_address_space():
         resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY_BYTES, used + MEMORY_BYTES))
 
 

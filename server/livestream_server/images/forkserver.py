@@ -1,4 +1,4 @@
-"""The program that decodes images for all workers of a service: forks a decoder for each, and keeps its time.
+"""Decodes images for all workers of a service: forks a decoder for each, and ends it when its time is over.
 
 It has one thread and never imports grpc, so that a fork is safe, and gets no environment, so that there is no secret in
 it. Its standard input is a socket on which the service sends the connections of `wire`; it ends when nobody holds the
@@ -75,7 +75,12 @@ class Forkserver:
             await _send(caller, Reply.STARTED)
             async with asyncio.timeout(_RECEIVE_SECONDS):
                 data = await wire.receive(caller, length)
-            reply, payload = await _while_connected(caller, self._decode(data))
+            costly = True  # also if the caller leaves before the limit does it
+            try:
+                reply, payload = await _while_connected(caller, self._decode(data))
+                costly = reply is Reply.REFUSED
+            finally:
+                self._queue.judge(user, costly=costly)
         finally:
             self._queue.leave(user)
         await _send(caller, reply, payload)

@@ -1,4 +1,4 @@
-"""The decoders of a service, seen from the service: one forkserver for all its workers, and a connection per image.
+"""The service's side of decoding: one forkserver for all its workers, and a connection per image.
 
 It is started before the workers are forked and before anything of grpc is imported, which must not be loaded before a
 fork. The socket to it is inherited: no address, no file, and nobody else can reach it.

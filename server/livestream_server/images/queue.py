@@ -1,12 +1,14 @@
-"""Who decodes next: users in turn, each with a bounded share of the places."""
+"""Decides who decodes next: users in turn (round robin), each with a bounded share of the places."""
 
 import asyncio
 from collections import Counter, OrderedDict, deque
 from contextlib import suppress
 
+_MAX_REMEMBERED = 10_000
+
 
 class QueueFull(Exception):
-    """As many wait as may."""
+    """As many wait as may, or this user may not wait."""
 
 
 class ShareExceeded(Exception):
@@ -17,7 +19,8 @@ class FairQueue:
     """`places` may work at once and `waiting` more may wait, at most `share` of all of them for one user.
 
     A free place goes to the users in turn, whoever had one last comes last: with one place, whoever sends one image
-    does not wait for the second of anybody.
+    does not wait for the second of anybody. Whose last one was for nothing may not wait, so that many users together
+    cannot keep the queue full of such.
     """
 
     def __init__(self, *, places: int, waiting: int, share: int) -> None:
@@ -25,13 +28,14 @@ class FairQueue:
         self._most_waiting = waiting
         self._share = share
         self._held: Counter[bytes] = Counter()
+        self._costly: OrderedDict[bytes, None] = OrderedDict()
         self._waiting: OrderedDict[bytes, deque[asyncio.Future[None]]] = OrderedDict()
 
     async def enter(self, user: bytes) -> None:
         """Wait for a place; `leave` gives it back. Raises ShareExceeded or QueueFull at once."""
         if self._held[user] >= self._share:
             raise ShareExceeded
-        if not self._free and sum(map(len, self._waiting.values())) >= self._most_waiting:
+        if not self._free and (user in self._costly or sum(map(len, self._waiting.values())) >= self._most_waiting):
             raise QueueFull
         self._held[user] += 1
         try:
@@ -39,6 +43,14 @@ class FairQueue:
         except asyncio.CancelledError:
             self._held -= Counter((user,))
             raise
+
+    def judge(self, user: bytes, *, costly: bool) -> None:
+        """Remember whether the user's last time in a place was for nothing; of 10,000 users at most."""
+        self._costly.pop(user, None)
+        if costly:
+            self._costly[user] = None
+        if len(self._costly) > _MAX_REMEMBERED:
+            self._costly.popitem(last=False)
 
     def leave(self, user: bytes) -> None:
         """Give back the place that `enter` gave."""

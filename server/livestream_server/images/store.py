@@ -76,7 +76,7 @@ class Thumbnails:
             return LocalStore(self._settings.directory)
         return S3Store(
             self._settings.s3_bucket,
-            config=_s3_config(self._settings),
+            config=_build_s3_config(self._settings),
             client_options={
                 "allow_http": (self._settings.s3_endpoint or "").startswith("http://"),
                 "timeout": _S3_ATTEMPT,
@@ -86,18 +86,18 @@ class Thumbnails:
 
     async def _put(self, image: bytes) -> str:
         """Write the image unless it is there. Both stores show it whole or not at all."""
-        key = _key(image)
+        key = _name_image(image)
         attributes = None if isinstance(self._store, LocalStore) else _ATTRIBUTES  # a plain file has none
         with suppress(AlreadyExistsError):
             await self._store.put_async(key, image, mode="create", attributes=attributes)
         return key
 
 
-def _key(image: bytes) -> str:
+def _name_image(image: bytes) -> str:
     return f"thumbnails/{sha256(image).hexdigest()[:32]}.webp"
 
 
-def _s3_config(settings: MediaSettings) -> "S3Config":
+def _build_s3_config(settings: MediaSettings) -> "S3Config":
     config: S3Config = {"region": settings.s3_region}
     if settings.s3_endpoint:
         config |= {"endpoint": settings.s3_endpoint}

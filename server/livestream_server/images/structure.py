@@ -1,8 +1,8 @@
-"""A look at how a file is built, before any decoder reads it: linear in its bytes, with a bounded number of steps.
+"""Checks the structure of a file before any decoder reads it, in linear time and a bounded number of steps.
 
 Well-formed files can be slow to read out of all proportion: Pillow reads each fill byte of a JPEG and each chunk of a
 PNG in Python, and libjpeg goes through all pixels for each scan. What no camera and no program writes is refused here,
-cheaply. The limits of time and memory of the decoder's process hold for whatever this look does not see.
+cheaply. For whatever this check does not see, the decoder's process has limits of time and memory.
 """
 
 import re
@@ -30,15 +30,16 @@ _AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _START_OF_FRAME = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
+_FIRST_ARITHMETIC = 0xC9
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 
 
-def refusal(description: str) -> InvalidArgument:
+def build_refusal(description: str) -> InvalidArgument:
     """The error for an image that can never be taken; `description` is what it must be."""
     return InvalidArgument(Violation("thumbnail", description))
 
 
-def format_of(data: bytes) -> str | None:
+def find_format(data: bytes) -> str | None:
     """What the first bytes say: JPEG, PNG, WEBP, AVIF or HEIF (as Pillow names them), or None for anything else."""
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"
@@ -57,7 +58,7 @@ def require_pixels(kind: str, pixels: int) -> None:
     """Raises InvalidArgument if an image of that format has too many."""
     limit = PIXELS.get(kind, OTHER_PIXELS)
     if pixels > limit:
-        raise refusal(f"must have at most {limit // 1_000_000} megapixels")
+        raise build_refusal(f"must have at most {limit // 1_000_000} megapixels")
 
 
 def check_structure(kind: str, data: bytes) -> None:
@@ -77,38 +78,51 @@ def check_structure(kind: str, data: bytes) -> None:
             case _:
                 _check_boxes(data)
     except (IndexError, struct.error) as error:  # a part that is longer than the file
-        raise refusal(_DAMAGED) from error
+        raise build_refusal(_DAMAGED) from error
 
 
 def _check_jpeg(data: bytes) -> None:
-    at = padding = scans = coefficients = 0
-    progressive = False
+    at = padding = scans = coded = coefficients = 0
+    progressive = arithmetic = False
     for _ in range(MAX_PARTS):
         found = _MARKER.search(data, at)
         if not found:
             return  # cut short: the decoder finds out, with all that is there
         padding += found.start() - at
         if padding > MAX_PADDING:
-            raise refusal(_DAMAGED)
+            raise build_refusal(_DAMAGED)
         marker, at = data[found.end() - 1], found.end()
         if marker == _END_OF_IMAGE:
+            _require_coded(8 * coded, blocks=coefficients // 128, arithmetic=arithmetic, progressive=progressive)
             return
         if marker in _WITHOUT_LENGTH:
             continue
         if marker in _START_OF_FRAME:
-            progressive, coefficients = marker in _PROGRESSIVE, _check_frame(data, at)
+            progressive, arithmetic = marker in _PROGRESSIVE, marker >= _FIRST_ARITHMETIC
+            coefficients = _check_frame(data, at)
         at += int.from_bytes(data[at : at + 2])
         if marker == _START_OF_SCAN:
             scans += 1
             if scans > MAX_SCANS:
-                raise refusal(f"must be a JPEG of at most {MAX_SCANS} scans")
+                raise build_refusal(f"must be a JPEG of at most {MAX_SCANS} scans")
             if (progressive or scans > 1) and coefficients > MAX_COEFFICIENT_BYTES:
-                raise refusal("is too large for a progressive JPEG; a baseline JPEG may have that size")
+                raise build_refusal("is too large for a progressive JPEG; a baseline JPEG may have that size")
             next_segment = _AFTER_SCAN.search(data, at)
             end = next_segment.start() if next_segment else len(data)
             padding += data.count(b"\xff\xff", at, end)
+            coded += end - at
             at = end
-    raise refusal(_DAMAGED)
+    raise build_refusal(_DAMAGED)
+
+
+def _require_coded(bits: int, *, blocks: int, arithmetic: bool, progressive: bool) -> None:
+    """Refuse a JPEG that ends long before its last block: libjpeg would fill up with grey what is missing.
+
+    Without arithmetic coding, each block of 64 coefficients takes a bit for the first of them and, unless other scans
+    have the rest, one for their end (T.81, F.1.2).
+    """
+    if not arithmetic and bits < blocks * (1 if progressive else 2):
+        raise build_refusal(_DAMAGED)
 
 
 def _check_frame(data: bytes, at: int) -> int:
@@ -136,7 +150,7 @@ def _check_png(data: bytes) -> None:
             break
         if kind == b"IEND":
             return
-    raise refusal(_DAMAGED)
+    raise build_refusal(_DAMAGED)
 
 
 def _check_webp(data: bytes) -> None:
@@ -156,7 +170,7 @@ def _check_webp(data: bytes) -> None:
             bits = int.from_bytes(data[content + 1 : content + 5], "little")
             require_pixels("WEBP", ((bits & 0x3FFF) + 1) * ((bits >> 14 & 0x3FFF) + 1))
         at = content + length + length % 2
-    raise refusal(_DAMAGED)
+    raise build_refusal(_DAMAGED)
 
 
 def _check_boxes(data: bytes) -> None:
@@ -179,4 +193,4 @@ def _check_boxes(data: bytes) -> None:
                 width, height = struct.unpack_from(">II", data, at + 12)
                 require_pixels("AVIF", width * height)
             at += size
-    raise refusal(_DAMAGED)
+    raise build_refusal(_DAMAGED)

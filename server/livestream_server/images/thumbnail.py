@@ -11,7 +11,8 @@ from io import BytesIO
 from PIL import AvifImagePlugin, ExifTags, Image, ImageCms
 
 from livestream_server.errors import InvalidArgument
-from livestream_server.images.structure import check_structure, format_of, refusal, require_pixels
+from livestream_server.images.structure import build_refusal, check_structure, find_format, require_pixels
+from livestream_server.images.webp import decode_webp
 
 SIZE = (1280, 720)
 MAX_BYTES = 5 * 1024 * 1024
@@ -52,21 +53,21 @@ def encode_thumbnail(data: bytes, *, heic: bool = False) -> bytes:
     Raises InvalidArgument (field `thumbnail`) for everything else, also for an image that is cut short.
     """
     if len(data) > MAX_BYTES:
-        raise refusal("must be at most 5 MiB")
-    kind = format_of(data)
+        raise build_refusal("must be at most 5 MiB")
+    kind = find_format(data)
     if kind == "HEIF" and not heic:
-        raise refusal("must be a JPEG, PNG, WebP or AVIF image: convert HEIC before sending")
+        raise build_refusal("must be a JPEG, PNG, WebP or AVIF image: convert HEIC before sending")
     if kind is None:
-        raise refusal("must be a JPEG, PNG, WebP or AVIF image")
+        raise build_refusal("must be a JPEG, PNG, WebP or AVIF image")
     check_structure(kind, data)
     try:
-        image = _shrink(_open(data, kind))
+        image = _shrink(_open(data, kind), data)
     except InvalidArgument:
         raise
     except MemoryError as error:
-        raise refusal("needs too much memory to decode") from error
+        raise build_refusal("needs too much memory to decode") from error
     except Exception as error:  # parsers of hostile bytes fail in any way, and the bytes are at fault
-        raise refusal("is damaged or incomplete") from error
+        raise build_refusal("is damaged or incomplete") from error
     return encode_webp(image)
 
 
@@ -83,18 +84,21 @@ def _open(data: bytes, kind: str) -> Image.Image:
     require_pixels(kind, image.width * image.height)
     # MPO is how phones write a JPEG that has another one behind it: the first one is meant.
     if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
-        raise refusal("must not be animated")
+        raise build_refusal("must not be animated")
     return image
 
 
-def _shrink(image: Image.Image) -> Image.Image:
-    """The image decoded, as RGB or RGBA in sRGB, upright, and no larger than SIZE."""
+def _shrink(image: Image.Image, data: bytes) -> Image.Image:
+    """The image in `data` decoded, as RGB or RGBA in sRGB, upright, and no larger than SIZE."""
     orientation = _read_orientation(image)
     size = SIZE[::-1] if orientation >= _ON_ITS_SIDE else SIZE
     fitting = _fit(image.size, size)
-    image.draft(None, size)  # JPEG only: libjpeg decodes straight into a half, a quarter or an eighth of the size
-    image.load()
     profile = image.info.get("icc_profile")
+    if image.format == "WEBP":
+        image = decode_webp(data, (min(image.width, 2 * fitting[0]), min(image.height, 2 * fitting[1])))
+    else:
+        image.draft(None, size)  # JPEG only: libjpeg decodes straight into a half, a quarter or an eighth of the size
+        image.load()
     image = _reduce(image, fitting)
     if image.size != fitting:
         image = image.resize(fitting, Image.Resampling.BICUBIC)

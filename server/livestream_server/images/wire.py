@@ -1,7 +1,7 @@
-"""What the service and the forkserver say to each other about one image, on a connection of its own.
+"""The protocol between the service and the forkserver: one connection for each image.
 
 The caller sends HEADER and, once STARTED has come, the image. It gets HEARD, then STARTED, then the result, or a
-refusal in place of any of them. Whoever closes the connection gives the job up. No image at all asks for the default
+refusal in place of any of them. Closing the connection cancels the job. No image at all asks for the default
 thumbnail.
 """
 
@@ -16,7 +16,7 @@ _MAX_REPLY = 8 * 1024 * 1024  # far above any thumbnail of 1280x720
 
 
 class Reply(IntEnum):
-    """What the forkserver, or a decoder, has to say."""
+    """The kinds of messages that the forkserver or a decoder sends."""
 
     HEARD = 1
     STARTED = 2
@@ -27,7 +27,7 @@ class Reply(IntEnum):
     QUEUE_FULL = 5
     SHARE_EXCEEDED = 6
     FAILED = 7
-    """The image is not to blame."""
+    """A failure of ours: the image may be good."""
 
 
 def pack_reply(reply: Reply, payload: bytes = b"") -> bytes:

@@ -1,1 +1,1 @@
-"""Bans: whom creators shut out of their streams."""
+"""Bans: users who may not enter, or not chat in, a stream."""

@@ -2,36 +2,38 @@
 
 import unicodedata
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from livestream_server.errors import AlreadyExists, InvalidArgument, NotFound, PermissionDenied, Violation
 from livestream_server.vocabulary import BanAction
 
 REASON_LENGTH = 500
-SLACK = timedelta(minutes=1)
-"""What a join that is being answered during the ban, by a process whose clock runs ahead, may add to its tokens."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kick:
-    """Where at Agora the banned user can still be: for whoever throws them out there."""
-
-    channel: str
-    uids: tuple[int, ...]
-    """Those known when the ban was made. A join that was under way may have drawn one since: look again."""
-    tokens_end_at: datetime
-    """No token of theirs is valid after this."""
 
 
 @dataclass(frozen=True, slots=True)
 class BanDraft:
-    """The ban that a creator asks for, as it came in."""
+    """The ban that a creator asks for."""
 
     stream_id: str
     user: str
     action: BanAction | None
     """None if the caller named an action that does not exist."""
     reason: str | None
+    """As `normalize_reason` gives it."""
+
+    def require_valid(self, creator: str) -> BanAction:
+        """The action; raises InvalidArgument with everything that is wrong."""
+        violations = []
+        if self.user == creator:
+            violations.append(Violation("target_user_id", "must be somebody else"))
+        if self.action is None:
+            violations.append(Violation("action_type", "must be BLOCK or CHAT_ONLY"))
+        reason = self.reason or ""
+        if len(reason) > REASON_LENGTH or any(unicodedata.category(each) == "Cc" for each in reason):
+            violations.append(Violation("reason", f"must be at most {REASON_LENGTH} characters, no control characters"))
+        if self.action is None or violations:
+            raise InvalidArgument(*violations)
+        return self.action
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +48,19 @@ class Ban:
     created_by: str
     created_at: datetime
     updated_at: datetime
-    kick: Kick | None
-    """None if the user may stay."""
     deleted_at: datetime | None = None
+    """When the ban was lifted; None while it is active."""
     deleted_by: str | None = None
 
-    def require_maker(self, user: str) -> None:
-        """Raise NotYourBan unless `user` made the ban: the creator of its stream."""
+    def require_creator(self, user: str) -> None:
+        """Raise NotYourBan unless `user` created the ban, which only the stream's creator can."""
         if self.created_by != user:
             raise NotYourBan(self.id)
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which standing bans to list; None does not narrow."""
+    """Which active bans to list; None does not narrow."""
 
     created_by: str
     users: frozenset[str] | None
@@ -69,22 +70,8 @@ class Filter:
     until: datetime | None
 
 
-def check_draft(draft: BanDraft, creator: str) -> None:
-    """Raise InvalidArgument with everything that is wrong with `draft`."""
-    violations = []
-    if draft.user == creator:
-        violations.append(Violation("target_user_id", "must be somebody else"))
-    if draft.action is None:
-        violations.append(Violation("action_type", "must be BLOCK or CHAT_ONLY"))
-    reason = tidy(draft.reason) or ""
-    if len(reason) > REASON_LENGTH or any(unicodedata.category(each) == "Cc" for each in reason):
-        violations.append(Violation("reason", f"must be at most {REASON_LENGTH} characters, no control characters"))
-    if violations:
-        raise InvalidArgument(*violations)
-
-
-def tidy(reason: str | None) -> str | None:
-    """The reason as it is kept; None if nothing is said."""
+def normalize_reason(reason: str | None) -> str | None:
+    """The reason in NFC without surrounding white space; None if nothing is left."""
     return unicodedata.normalize("NFC", reason).strip() or None if reason else None
 
 
@@ -98,27 +85,29 @@ class BanNotFound(NotFound):
 
 
 class NotYourBan(PermissionDenied):
-    """The ban is about a stream of somebody else."""
+    """The ban belongs to a stream of another creator."""
 
     reason = "NOT_YOUR_BAN"
 
     def __init__(self, ban_id: str) -> None:
-        super().__init__("only the creator of the ban's stream may do this", ban_id=ban_id)
+        super().__init__("only the creator of the stream can read or lift this ban", ban_id=ban_id)
 
 
 class AlreadyBanned(AlreadyExists):
-    """A ban of the user stands in the stream."""
+    """The user already has an active ban in the stream."""
 
     reason = "ALREADY_BANNED"
 
     def __init__(self, stream_id: str, user_id: str) -> None:
         super().__init__(
-            "this user is banned from the stream; lift that ban first", live_stream_id=stream_id, user_id=user_id
+            "this user is already banned from the stream; lift that ban first",
+            live_stream_id=stream_id,
+            user_id=user_id,
         )
 
 
 class Banned(PermissionDenied):
-    """The caller is shut out of the stream."""
+    """The caller is banned from the stream."""
 
     reason = "BANNED"
 

@@ -1,19 +1,20 @@
-"""ModerationService: creators ban users from their streams, and let them in again."""
+"""ModerationService: creators ban users from their streams, and lift bans."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 
 from livestream.v1 import moderation_service_pb2 as rpc
 from livestream_server.errors import InvalidArgument, Violation
-from livestream_server.moderation.model import SLACK, Ban, BanDraft, Filter, Kick, check_draft, tidy
+from livestream_server.moderation.model import Ban, BanDraft, Filter, normalize_reason
 from livestream_server.moderation.store import Bans
-from livestream_server.protocols import Clock, Participants, StreamFacts, Streams, Summaries, Users
+from livestream_server.protocols import Clock, Streams, Summaries, Users
 from livestream_server.transport.call import Call
-from livestream_server.transport.paging import parse_page
-from livestream_server.transport.values import parse_idempotency, parse_instant, parse_object_id, to_timestamp
+from livestream_server.transport.paging import encode_page_token, parse_page_request
+from livestream_server.transport.values import parse_idempotency_key, parse_instant, parse_object_id, to_timestamp
 from livestream_server.vocabulary import BanAction
 
 USUAL_LIMIT = 10
+BANS = "bans"
+"""The name of the list in page tokens."""
 
 _NUMBERS = {each: rpc.BanActionType.Value(f"BAN_ACTION_TYPE_{each.name}") for each in BanAction}
 _ACTIONS: Mapping[int, BanAction] = {number: each for each, number in _NUMBERS.items()}
@@ -22,74 +23,43 @@ _ACTIONS: Mapping[int, BanAction] = {number: each for each, number in _NUMBERS.i
 class ModerationServicer:
     """Answers ModerationService."""
 
-    def __init__(
-        self,
-        *,
-        bans: Bans,
-        streams: Streams,
-        participants: Participants,
-        users: Users,
-        token_life: timedelta,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, *, bans: Bans, streams: Streams, users: Users, clock: Clock) -> None:
         self._bans = bans
         self._streams = streams
-        self._participants = participants
         self._users = users
-        self._token_life = token_life
         self._clock = clock
 
     async def CreateBan(self, request: rpc.CreateBanRequest, call: Call) -> rpc.CreateBanResponse:
         caller = call.user_id
         await self._users.require_registered(caller)
-        key, fingerprint = parse_idempotency(request)
-        ban = await self._bans.find_by_idempotency_key(caller, key, fingerprint) if key and fingerprint else None
+        draft, key = _parse_draft(request), parse_idempotency_key(request.request_id)
+        ban = await self._bans.find_by_idempotency_key(caller, key, draft) if key else None
         if ban is None:
-            ban = await self._bans.add(await self._draft(_parse_draft(request), caller), key, fingerprint)
+            ban = await self._create(draft, caller, key)
         return rpc.CreateBanResponse(ban=await self._present(ban))
 
-    async def _draft(self, draft: BanDraft, caller: str) -> Ban:
-        """The ban to store. Joins that begin after it is stored find it, because they were told to look before."""
-        check_draft(draft, caller)
+    async def _create(self, draft: BanDraft, caller: str, key: str | None) -> Ban:
+        action = draft.require_valid(caller)
         stream = await self._streams.get(draft.stream_id)
         stream.require_creator(caller)
         await self._users.require_known(draft.user)
-        action, kick, now = draft.action or BanAction.BLOCK, None, self._clock()
-        if action is BanAction.BLOCK:
-            if not stream.has_bans:
-                await self._streams.mark_has_bans(stream.id)
-            kick = await self._kick(stream, draft.user, now)
-        return Ban(
-            id=self._bans.next_id(),
-            stream_id=stream.id,
-            user=draft.user,
-            action=action,
-            reason=tidy(draft.reason),
-            created_by=caller,
-            created_at=now,
-            updated_at=now,
-            kick=kick,
-        )
-
-    async def _kick(self, stream: StreamFacts, user: str, now: datetime) -> Kick:
-        own = stream.uid_of(user)
-        uids = *([] if own is None else [own]), *await self._participants.find_uids(stream.id, user)
-        return Kick(stream.channel_name, uids, now + self._token_life + SLACK)
+        if action is BanAction.BLOCK and not stream.has_bans:
+            # Before the ban is stored: every join that begins after that looks for it.
+            await self._streams.mark_has_bans(stream.id)
+        return await self._bans.add(draft, action, caller, self._clock(), key)
 
     async def ListBans(self, request: rpc.ListBansRequest, call: Call) -> rpc.ListBansResponse:
         caller = call.user_id
         await self._users.require_registered(caller)
-        page = parse_page(
-            request.page if request.HasField("page") else None,
-            request.limit if request.HasField("limit") else None,
-            usual_limit=USUAL_LIMIT,
-        )
+        asked = parse_page_request(request, BANS, usual_limit=USUAL_LIMIT)
         wanted = await self._parse_filter(request, caller)
         if wanted.stream_id is not None:
             (await self._streams.get(wanted.stream_id)).require_creator(caller)
-        bans, total = await self._bans.list_standing(wanted, page)
+        bans, last, total = await self._bans.list_active(wanted, asked)
         summaries = await self._users.find_summaries({each.user for each in bans})
-        return rpc.ListBansResponse(list=[_present_ban(each, summaries) for each in bans], pagination=page.of(total))
+        pagination = None if total is None else asked.page.of(total)
+        page = rpc.BanPage(list=[_present_ban(each, summaries) for each in bans], pagination=pagination)
+        return rpc.ListBansResponse(page=page, next_page_token=encode_page_token(BANS, last) if last else "")
 
     async def _parse_filter(self, request: rpc.ListBansRequest, caller: str) -> Filter:
         users = None
@@ -111,7 +81,7 @@ class ModerationServicer:
         caller = call.user_id
         await self._users.require_registered(caller)
         ban = await self._bans.get(parse_object_id("ban_id", request.ban_id))
-        ban.require_maker(caller)
+        ban.require_creator(caller)
         return rpc.GetBanResponse(ban=await self._present(ban))
 
     async def CheckBan(self, request: rpc.CheckBanRequest, call: Call) -> rpc.CheckBanResponse:
@@ -122,18 +92,17 @@ class ModerationServicer:
         if user != caller:
             stream.require_creator(caller)
             await self._users.require_known(user)
-        ban = await self._bans.find_standing(stream.id, user)
-        shown = await self._present(ban) if ban else None
-        if shown and user == caller:  # who shut them out, and who let them in again, is not for the banned to know
-            shown.ClearField("created_by")
-            shown.ClearField("deleted_by")
-        return rpc.CheckBanResponse(is_banned=ban is not None, ban=shown)
+        ban = await self._bans.find_active(stream.id, user)
+        message = await self._present(ban) if ban else None
+        if message and user == caller:  # the banned user is not told who banned them
+            message.ClearField("created_by")
+        return rpc.CheckBanResponse(is_banned=ban is not None, ban=message)
 
     async def DeleteBan(self, request: rpc.DeleteBanRequest, call: Call) -> rpc.DeleteBanResponse:
         caller = call.user_id
         await self._users.require_registered(caller)
         ban = await self._bans.get(parse_object_id("ban_id", request.ban_id))
-        ban.require_maker(caller)
+        ban.require_creator(caller)
         if ban.deleted_at is None:
             ban = await self._bans.lift(ban, caller, self._clock())
         return rpc.DeleteBanResponse(ban=await self._present(ban))
@@ -147,7 +116,7 @@ def _parse_draft(request: rpc.CreateBanRequest) -> BanDraft:
         stream_id=parse_object_id("live_stream_id", request.live_stream_id),
         user=parse_object_id("target_user_id", request.target_user_id),
         action=_ACTIONS.get(request.action_type or rpc.BAN_ACTION_TYPE_BLOCK),
-        reason=request.reason if request.HasField("reason") else None,
+        reason=normalize_reason(request.reason),
     )
 
 

@@ -1,4 +1,4 @@
-"""One command for all who ask at the same time.
+"""Batches reads and inserts: one database command for all calls that ask at the same time (a DataLoader).
 
 A command of the driver costs more than everything else that a call does, and hardly more for thirty documents than
 for one. So calls that want the same kind of thing wait for each other for a moment: what is asked while a command is

@@ -1,4 +1,4 @@
-"""One MongoDB client per process and event loop, with the promises that the stores rely on set in code."""
+"""One MongoDB client per process and event loop, with the read and write concerns that the stores rely on."""
 
 import warnings
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Mends how the driver waits for a connection on Python 3.11, where a cancellation could lock its pool for good.
+"""Corrects how the driver waits for a connection on Python 3.11, where a cancellation could deadlock its pool.
 
 The driver waits with `asyncio.wait_for(condition.wait(), seconds)`. On Python 3.11 that is a task of its own. If the
 waiting call is cancelled while this task is taking the pool's lock again, as it must when the time is over, the call

@@ -41,7 +41,7 @@ def to_service_error(error: Exception) -> ServiceError | None:
 def translate_start_failures() -> Iterator[None]:
     """Turn what the driver raises into one sentence without the connection string.
 
-    Raises UnusableSetting for what no waiting will mend, such as a wrong password; DatabaseUnreachable otherwise.
+    Raises UnusableSetting for what no retry can help, such as a wrong password; DatabaseUnreachable otherwise.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""A lease saves work: of all processes, the holder alone does it. Nothing may depend on there being only one."""
+"""A lease saves work: of all processes only the holder does it. It is no lock: at times two processes may hold it."""
 
 import asyncio
 import secrets

@@ -7,6 +7,7 @@ resent with the same `noticeId` and another `notifyMs`, may come twice and out o
 import hashlib
 import hmac
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -76,6 +77,25 @@ class Notification:
     event_type: int
     notified_at: datetime
     presence: Presence | None
+
+
+@dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """What Agora's events tell of a broadcaster."""
+
+    first_seen: datetime | None
+    last_seen: datetime | None
+    left_at: datetime | None
+    """Since when they are out of the channel; None if they are in it."""
+
+
+def derive_whereabouts(events: Sequence[Event]) -> Whereabouts:
+    """What `events`, which are in their order, tell together."""
+    left_at = None
+    for each in events:
+        left_at = None if each.here else left_at or each.at
+    seen = [each.at for each in events if each.here]
+    return Whereabouts(min(seen, default=None), seen[-1] if seen else None, left_at)
 
 
 def require_signature(body: bytes, secret: bytes, v2: str, v1: str) -> None:

@@ -1,4 +1,4 @@
-"""Notifications as documents of the collection `notifications`: written before the answer, worked on after it.
+"""Notifications as documents of the collection `notifications`: written before the answer, handled after it.
 
 The `_id` is Agora's own, so a repeat finds itself there. What has an effect carries `pending` until it has had it. A
 database without the document of a notification that was answered does not exist: the write is on a majority's disks.
@@ -17,12 +17,12 @@ from livestream_server.notifications.model import Notification, Presence
 from livestream_server.vocabulary import Event
 
 KEPT = timedelta(days=7)
+"""How long a notification is kept after it has had its effect."""
 
 INDEXES = [
     IndexModel([("pending", ASCENDING)], name="pending", sparse=True),
-    IndexModel([("received_at", ASCENDING)], name="kept", expireAfterSeconds=int(KEPT.total_seconds())),
+    IndexModel([("forget_at", ASCENDING)], name="forget", expireAfterSeconds=0),
 ]
-
 
 _FIRST = ObjectId(bytes(12))
 
@@ -36,7 +36,7 @@ class Pending:
 
 
 class Inbox:
-    """Keeps notifications for a week."""
+    """Keeps notifications until they have had their effect, and a week longer."""
 
     def __init__(self, database: Database) -> None:
         self._notifications = database["notifications"]
@@ -57,6 +57,8 @@ class Inbox:
         if notification.presence:
             # Rises with time, and tells two of the same millisecond apart.
             document |= {"pending": ObjectId(), "presence": _to_document(notification.presence)}
+        else:
+            document["forget_at"] = now + KEPT
         try:
             await self._notifications.insert_one(document)
         except DuplicateKeyError:
@@ -71,12 +73,11 @@ class Inbox:
             async for each in waiting.sort("pending").limit(limit)
         ]
 
-    async def mark_done(self, notice_ids: Collection[str]) -> None:
-        """Note that they have had their effect."""
+    async def mark_done(self, notice_ids: Collection[str], now: datetime) -> None:
+        """Record that they have had their effect; they are kept for a while after `now`."""
+        done = {"$unset": {"pending": ""}, "$set": {"forget_at": now + KEPT}}
         if notice_ids:
-            await self._notifications.bulk_write(
-                [UpdateOne({"_id": each}, {"$unset": {"pending": ""}}) for each in notice_ids], ordered=False
-            )
+            await self._notifications.bulk_write([UpdateOne({"_id": each}, done) for each in notice_ids], ordered=False)
 
 
 def _to_document(presence: Presence) -> Document:

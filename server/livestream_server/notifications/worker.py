@@ -12,11 +12,10 @@ from datetime import timedelta
 import structlog
 
 from livestream_server.mongo.lease import Lease
+from livestream_server.notifications.model import derive_whereabouts
 from livestream_server.notifications.store import Inbox, Pending
-from livestream_server.participants.model import derive_whereabouts
-from livestream_server.participants.presence import Audience
-from livestream_server.protocols import Clock, Streams
-from livestream_server.vocabulary import Event
+from livestream_server.protocols import Clock, ParticipantEvents, Streams
+from livestream_server.vocabulary import Event, Role
 
 BATCH = 200
 
@@ -29,7 +28,7 @@ class Worker:
     def __init__(
         self,
         inbox: Inbox,
-        audience: Audience,
+        participants: ParticipantEvents,
         streams: Streams,
         lease: Lease,
         clock: Clock,
@@ -37,7 +36,7 @@ class Worker:
         every: timedelta,
     ) -> None:
         self._inbox = inbox
-        self._audience = audience
+        self._participants = participants
         self._streams = streams
         self._lease = lease
         self._clock = clock
@@ -53,7 +52,7 @@ class Worker:
         while pending := await self._inbox.find_pending(BATCH):
             for (channel, uid), told in _group_by_uid(pending).items():
                 await self._apply(channel, uid, told)
-            await self._inbox.mark_done([each.notice_id for each in pending])
+            await self._inbox.mark_done([each.notice_id for each in pending], self._clock())
             done += len(pending)
             if len(pending) < BATCH:
                 break
@@ -63,14 +62,19 @@ class Worker:
         stream = await self._streams.find_by_channel(channel)
         if stream is None:  # the console's test channel, or another service's on the same project
             return
-        user = stream.broadcaster_with(uid)
-        if user is None:
-            await self._audience.record_viewer_events(stream.id, uid, told)
+        participant = await self._participants.find_by_uid(stream.id, uid)
+        if participant is None:
             return
-        known = derive_whereabouts(await self._audience.record_broadcaster_events(stream.id, uid, told))
-        if known.first_seen:
-            await self._streams.record_entered(stream.id, user, known.first_seen)
-        if user == stream.creator:
+        events = await self._participants.record_events(stream.id, participant.user, told)
+        if participant.role is Role.AUDIENCE:
+            return
+        known = derive_whereabouts(events)
+        if known.first_seen and participant.joined_at:
+            # What came before they joined in this role was as a viewer, or by Agora's clock.
+            await self._streams.record_entered(
+                stream.id, participant.user, max(known.first_seen, participant.joined_at)
+            )
+        if participant.role is Role.HOST:
             await self._streams.record_host(stream.id, known.last_seen, known.left_at)
 
 

@@ -1,17 +1,46 @@
-"""From what is known of a user's comings and goings to whether they are present, and how long they were.
+"""A user in a stream: their role and uid, whether they are present, and how long they were.
 
-There are two sources: our own calls (join, renew, leave), and Agora's notifications, which arrive late, twice and in
-any order. Both are kept as facts, and everything else is derived from the facts. Nothing is ever counted up or down.
+Presence has two sources: our own calls (join, renew, leave), and Agora's notifications, which arrive late, twice and in
+any order. Both are stored as facts, and everything else is derived from the facts. Nothing is ever counted up or down.
 """
 
+import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from livestream_server.vocabulary import Event
+from livestream_server.vocabulary import MAX_UID, Event, Role
 
 MAX_EVENTS = 500
 """Of one user in one stream; Agora calls whoever enters and leaves so often abnormal, and may lose events itself."""
+
+
+class Participant(NamedTuple):
+    """A user in a stream."""
+
+    user: str
+    role: Role
+    uid: int
+    """Their number in the stream's channel."""
+    joined_at: datetime | None
+    """When they first joined in this role; None if they have not."""
+
+
+@dataclass(frozen=True, slots=True)
+class PresentPage:
+    """Some of the viewers who are present."""
+
+    joined: Sequence[tuple[str, datetime]]
+    """Ids of the users of one page, and when they first joined."""
+    matching: int
+    """How many the search leaves."""
+    total: int
+
+
+def draw_uid() -> int:
+    """A random uid, 1 to 2**31 - 1. Zero would let anyone use the token."""
+    return secrets.randbelow(MAX_UID) + 1
 
 
 def merge_events(known: Iterable[Event], told: Iterable[Event]) -> list[Event]:
@@ -111,22 +140,3 @@ class Tally:
             present += change
             most = max(most, present)
         return most
-
-
-@dataclass(frozen=True, slots=True)
-class Whereabouts:
-    """What Agora's events tell of a broadcaster."""
-
-    first_seen: datetime | None
-    last_seen: datetime | None
-    left_at: datetime | None
-    """Since when they are out of the channel; None if they are in it."""
-
-
-def derive_whereabouts(events: Sequence[Event]) -> Whereabouts:
-    """What `events`, which are in their order, tell together."""
-    left_at = None
-    for each in events:
-        left_at = None if each.here else left_at or each.at
-    seen = [each.at for each in events if each.here]
-    return Whereabouts(min(seen, default=None), seen[-1] if seen else None, left_at)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from livestream.v1 import audience_service_pb2 as rpc
 from livestream_server.errors import InvalidArgument, Violation
-from livestream_server.participants.presence import Audience
+from livestream_server.participants.store import Participants
 from livestream_server.protocols import Admission, Bans, Clock, StreamFacts, UserFacts, Users
 from livestream_server.transport.call import Call
 from livestream_server.transport.paging import parse_page
@@ -21,13 +21,13 @@ class AudienceServicer:
     def __init__(
         self,
         *,
-        audience: Audience,
+        participants: Participants,
         admission: Admission,
         bans: Bans,
         users: Users,
         clock: Clock,
     ) -> None:
-        self._audience = audience
+        self._participants = participants
         self._admission = admission
         self._bans = bans
         self._users = users
@@ -44,7 +44,7 @@ class AudienceServicer:
         stream = await self._admission.stream_with_audience(stream_id, call.require_caller())
         stream.require_on_air()
         blocked = await self._blocked(stream)
-        present = await self._audience.list_present(stream.id, blocked, page, search, self._clock())
+        present = await self._participants.list_present(stream.id, blocked, page, search, self._clock())
         users = await self._users.find([user for user, _ in present.joined])
         return rpc.ListViewersResponse(
             list=[_present_viewer(users[user], at) for user, at in present.joined if user in users],
@@ -61,7 +61,9 @@ class AudienceServicer:
         stream_id = parse_object_id("live_stream_id", request.live_stream_id)
         stream = await self._admission.stream_with_audience(stream_id, call.require_caller())
         blocked = await self._blocked(stream)
-        tally = await self._audience.compute_tally(stream.id, blocked, stream.started_at or now, stream.ended_at or now)
+        tally = await self._participants.compute_tally(
+            stream.id, blocked, stream.started_at or now, stream.ended_at or now
+        )
         return rpc.GetStreamStatisticsResponse(
             stream_id=stream.id,
             total_viewers=tally.viewers,
@@ -72,7 +74,7 @@ class AudienceServicer:
 
     async def _blocked(self, stream: StreamFacts) -> Mapping[str, datetime]:
         """Who is no viewer any more, whatever is known of their presence, and since when."""
-        return await self._bans.blocked(stream.id) if stream.has_bans else {}
+        return await self._bans.find_blocked(stream.id) if stream.has_bans else {}
 
 
 def _parse_search(request: rpc.ListViewersRequest) -> str:

@@ -1,1 +1,1 @@
-"""Reminders: who wants to be called before a stream or at its start."""
+"""Reminders: who wants to be told before a stream or at its start."""

@@ -7,13 +7,25 @@ from enum import StrEnum
 from livestream_server.errors import FailedPrecondition
 
 MAX_MINUTES = 7 * 24 * 60
+KEPT = timedelta(days=30)
+"""How long a reminder is kept that waits for nothing any more."""
 
 
 class Mode(StrEnum):
-    """What a reminder waits for. An early start makes both kinds due: nobody is called to a start that was."""
+    """What a reminder waits for. An early start makes both kinds due: nobody is reminded of a start that was."""
 
     ON_START = "on_start"
     BEFORE_START = "before_start"
+
+
+class ReminderState(StrEnum):
+    """Where a reminder is in its life."""
+
+    ARMED = "armed"
+    CLAIMED = "claimed"
+    """It is in the batch of a caller, who reminds the user."""
+    DROPPED = "dropped"
+    """Its stream was over when it was due."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""ReminderService: users ask to be reminded, and a notification service takes what is due."""
+"""ReminderService: users ask to be reminded, and a notification service claims what is due."""
 
 import secrets
 from collections.abc import Collection
@@ -49,14 +49,14 @@ class ReminderServicer:
             raise InvalidArgument(Violation("limit", f"must be 1 to {MAX_LIMIT}"))
         batch_id = f"{caller}:{parse_idempotency_key(request.request_id) or secrets.token_hex(16)}"
         batch = await self._reminders.find_batch(batch_id) or await self._select(batch_id, limit, now)
-        taken = await self._reminders.take(batch, now) if batch.picks else []
-        return rpc.ClaimDueRemindersResponse(reminders=[_present_due(each) for each in taken], more=batch.more)
+        claimed = await self._reminders.claim(batch, now) if batch.picks else []
+        return rpc.ClaimDueRemindersResponse(reminders=[_present_due(each) for each in claimed], more=batch.more)
 
     async def _select(self, batch_id: str, limit: int, now: datetime) -> Batch:
-        """A batch to take. One without picks is not stored: the same key may find some later."""
+        """A batch to claim. One without picks is not stored: the same key may find some later."""
         started = await self._pick_started(limit)
         due = await self._reminders.find_due(now, limit - len(started)) if len(started) < limit else []
-        picks = [*started, *await self._keep_wanted(due, {each.revision for each in started})]
+        picks = [*started, *await self._keep_wanted(due, {each.revision for each in started}, now)]
         batch = Batch(batch_id, picks, more=len(started) + len(due) == limit)
         return await self._reminders.open(batch, now) if picks else batch
 
@@ -71,10 +71,10 @@ class ReminderServicer:
                 await self._streams.unmark_reminders(stream_id, marks[stream_id])
         return picks
 
-    async def _keep_wanted(self, due: Collection[Pick], picked: Collection[object]) -> list[Pick]:
+    async def _keep_wanted(self, due: Collection[Pick], picked: Collection[object], now: datetime) -> list[Pick]:
         """Those whose stream is to come or active, without those that are picked already; the rest is dropped."""
         alive = await self._streams.find_started({each.reminder.stream_id for each in due}) if due else {}
-        await self._reminders.drop([each for each in due if each.reminder.stream_id not in alive])
+        await self._reminders.drop([each for each in due if each.reminder.stream_id not in alive], now)
         return [
             Pick(each.reminder, each.revision, started=alive[each.reminder.stream_id])
             for each in due

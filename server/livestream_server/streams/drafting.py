@@ -1,36 +1,32 @@
-"""What a new stream must look like, and how its channel is named."""
+"""What a new stream must look like, and how its channels are named."""
 
 import re
 import secrets
-import string
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from livestream_server.errors import InvalidArgument, Violation
-from livestream_server.streams.model import MAX_UID, Broadcaster, Stream
-from livestream_server.vocabulary import Role, Status, StreamType
+from livestream_server.streams.model import Broadcaster, Stream
+from livestream_server.vocabulary import ID, Role, Status, StreamType
 
 TITLE_LENGTH = 120
 MOTIVATION_LENGTH = 1_000
 MAX_MINUTES = 24 * 60
 MAX_PRICE = Decimal(1_000_000)
 MAX_AHEAD = timedelta(days=365)
-SLUG_LENGTH = 40
-SUFFIX_LENGTH = 10
+SLUG_LENGTH = 38  # with a hyphen and an id, 63 bytes: as many as Agora takes
 
-_ID = re.compile(r"[0-9a-f]{24}")
 _PRICE = re.compile(r"[0-9]{1,7}(\.[0-9]{1,2})?")
 _INTEREST = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-_SUFFIX = string.ascii_lowercase + string.digits
 _DOTLESS = str.maketrans("ıø", "io")  # letters that no decomposition turns into ASCII
 
 
 @dataclass(frozen=True, slots=True)
 class StreamDraft:
-    """What a creator asks for, as it came in."""
+    """What a creator asks for, unchecked."""
 
     title: str
     guests: Sequence[str]
@@ -41,21 +37,22 @@ class StreamDraft:
     duration_goal: int | None
     motivation: str | None
     planned_start: datetime | None
+    thumbnail: bytes = field(default=b"", repr=False)
+    """The image as it was sent; empty if there is none."""
 
 
 def new_stream(stream_id: str, draft: StreamDraft, creator: str, thumbnail: str | None, now: datetime) -> Stream:
     """The stream that a checked draft becomes: preparing, or scheduled if it has a planned start."""
     start = draft.planned_start
     minutes = draft.duration_goal
-    users = [(creator, Role.HOST), *((each, Role.GUEST) for each in draft.guests)]
-    uids = draw_uids(len(users))
     return Stream(
         id=stream_id,
         title=_tidy(draft.title),
         type=draft.type or StreamType.SOLO,
-        channel_name=channel_name(draft.title),
-        rtm_channel=rtm_channel(),
-        broadcasters=tuple(Broadcaster(user, role, uid) for (user, role), uid in zip(users, uids, strict=True)),
+        channel_name=channel_name(draft.title, stream_id),
+        rtm_channel=draw_rtm_channel(),
+        creator=creator,
+        broadcasters=(Broadcaster(creator, Role.HOST), *(Broadcaster(each, Role.GUEST) for each in draft.guests)),
         thumbnail=thumbnail,
         status=Status.SCHEDULED if start else Status.PREPARING,
         price=Decimal(draft.price) if draft.price is not None else None,
@@ -94,11 +91,11 @@ def check_draft(draft: StreamDraft, creator: str, now: datetime) -> None:
         raise InvalidArgument(*violations)
 
 
-def _text(field: str, value: str, shortest: int, longest: int) -> list[Violation]:
+def _text(name: str, value: str, shortest: int, longest: int) -> list[Violation]:
     text = _tidy(value)
     if shortest <= len(text) <= longest and not any(unicodedata.category(each) == "Cc" for each in text):
         return []
-    return [Violation(field, f"must be {shortest} to {longest} characters, no control characters")]
+    return [Violation(name, f"must be {shortest} to {longest} characters, no control characters")]
 
 
 def _guests(draft: StreamDraft, creator: str) -> list[Violation]:
@@ -110,7 +107,7 @@ def _guests(draft: StreamDraft, creator: str) -> list[Violation]:
     return [
         Violation(f"guests[{i}]", "must be 24 hexadecimal digits in lower case")
         for i, each in enumerate(draft.guests)
-        if not _ID.fullmatch(each)
+        if not ID.fullmatch(each)
     ]
 
 
@@ -118,30 +115,17 @@ def _tidy(text: str) -> str:
     return unicodedata.normalize("NFC", text).strip()
 
 
-def channel_name(title: str) -> str:
-    """`slug-of-the-title-` and ten random characters, at most 51 bytes of Agora's 63: public."""
+def channel_name(title: str, stream_id: str) -> str:
+    """`slug-of-the-title-` and the stream's id, at most 63 bytes, which is Agora's limit: public, and unique."""
     plain = unicodedata.normalize("NFKD", title.casefold().translate(_DOTLESS)).encode("ascii", "ignore").decode()
     slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:SLUG_LENGTH].rstrip("-") or "stream"
-    return f"{slug}-{''.join(secrets.choice(_SUFFIX) for _ in range(SUFFIX_LENGTH))}"
+    return f"{slug}-{stream_id}"
 
 
-def rtm_channel() -> str:
+def draw_rtm_channel() -> str:
     """192 random bits as hexadecimal digits, of at most 64 bytes.
 
-    Agora asks nobody for a token of a message channel, so its name must be a secret of those who were let in.
+    Agora asks for no token of a message channel, so its name must be a secret of those who were let in.
     (AgoraIO/Docs, shared/signaling/authentication-workflow)
     """
     return secrets.token_hex(24)
-
-
-def draw_uid() -> int:
-    """An Agora uid, 1 to 2**31 - 1. Zero would let anyone use the token."""
-    return secrets.randbelow(MAX_UID) + 1
-
-
-def draw_uids(count: int) -> list[int]:
-    """As many uids, no two alike."""
-    uids: set[int] = set()
-    while len(uids) < count:
-        uids.add(draw_uid())
-    return list(uids)

@@ -6,12 +6,14 @@ update that makes the change. Whoever reads the document at some revision has ev
 restart can part a change from its record.
 """
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
+
+from bson import ObjectId
 
 from livestream_server.mongo.client import Document
+from livestream_server.vocabulary import Role
 
 KEPT = 256
 """Changes per stream. A stream has some dozens in its life, of about 60 bytes."""
@@ -19,13 +21,23 @@ KEPT = 256
 HIDDEN: Mapping[str, int] = {"changes": 0}
 """The projection of reads that do not need them."""
 
-_JOINED = re.compile(r"broadcasters\.([0-9]+)\.joined_at")
 _STATE = ("status", "end_reason")
 
 
-def build_update(values: Document, now: datetime) -> Document:
-    """The update that sets `values` (fields of a stream's document) and records what a watcher can see of them."""
-    changes = _changes(values, now)
+class JoinedBroadcaster(NamedTuple):
+    """A host or guest who has entered the channel."""
+
+    user: str
+    role: Role
+    uid: int
+
+
+def build_update(values: Document, now: datetime, joined: JoinedBroadcaster | None = None) -> Document:
+    """The update that sets `values` (fields of a stream's document) and records what a watcher can see of it.
+
+    `joined` is the broadcaster whose fields are among the values.
+    """
+    changes = _build_records(values, now, joined)
     update: Document = {"$set": values}
     if changes:
         update["$inc"] = {"revision": len(changes)}
@@ -33,16 +45,16 @@ def build_update(values: Document, now: datetime) -> Document:
     return update
 
 
-def _changes(values: Document, now: datetime) -> list[Document]:
-    changes: list[Document] = []
+def _build_records(values: Document, now: datetime, joined: JoinedBroadcaster | None) -> list[Document]:
+    records: list[Document] = []
     if "status" in values:
-        changes.append({"at": now, **{name: values[name] for name in _STATE if name in values}})
-    for name, value in values.items():
-        if found := _JOINED.fullmatch(name):
-            changes.append({"at": now, "broadcaster": int(found[1]), "joined": value is not None})
+        records.append({"at": now, **{name: values[name] for name in _STATE if name in values}})
+    if joined:
+        user = {"user": ObjectId(joined.user), "role": joined.role.value, "uid": joined.uid}
+        records.append({"at": now, **user, "joined": True})
     if values.get("deleted_at"):
-        changes.append({"at": now, "deleted": True})
-    return changes
+        records.append({"at": now, "deleted": True})
+    return records
 
 
 def number_changes(document: Mapping[str, Any]) -> tuple[int, list[tuple[int, Document]]]:

@@ -1,16 +1,12 @@
 """What a stream is, which states it goes through, and who takes part in it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import NamedTuple
 
 from livestream_server.errors import FailedPrecondition, NotFound, PermissionDenied
 from livestream_server.vocabulary import EndReason, Role, Status, StreamType
-
-MAX_UID = 2**31 - 1  # Agora's pages disagree on the sign bit; mobile SDKs show larger ones as negative
-
 
 NOT_STARTED = (Status.PREPARING, Status.SCHEDULED)
 OPEN_TO_HOST = (*NOT_STARTED, Status.ACTIVE)
@@ -20,34 +16,25 @@ DELETABLE = tuple(each for each in Status if each is not Status.ACTIVE)
 
 @dataclass(frozen=True, slots=True)
 class Broadcaster:
-    """Someone who may publish. The uid is drawn at creation, so that entering needs no further write."""
+    """Someone who may publish."""
 
     user: str
     role: Role
-    uid: int
+    uid: int | None = None
+    """Their Agora uid; None until they first join."""
     joined_at: datetime | None = None
-
-
-class Participant(NamedTuple):
-    """What a user is let in as."""
-
-    role: Role
-    uid: int
-
-    @property
-    def publishes(self) -> bool:
-        """Whether this participant may send audio, video and data."""
-        return self.role is not Role.AUDIENCE
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A live stream. `broadcasters` holds the creator first, then the guests; it never changes."""
+    """A live stream. `broadcasters` holds the creator and the guests, each found by their user id."""
 
     id: str
     title: str
     type: StreamType
     channel_name: str
+    creator: str
+    """The owner, who hosts."""
     broadcasters: tuple[Broadcaster, ...]
     thumbnail: str | None
     status: Status
@@ -66,30 +53,25 @@ class Stream:
     host_gone_since: datetime | None = None
     """When the host left, unless they came back."""
     departures_until: datetime | None = None
-    """Until when viewers may have left: who was last seen before then is noted again at a join."""
+    """Until when viewers may have left: who was last seen before then is recorded again at a join."""
     end_reason: EndReason | None = None
     deleted_at: datetime | None = None
     has_bans: bool = False
-    """Whether someone was ever shut out, so that a join must look its user up among the bans."""
+    """Whether a user was ever banned, so that a join must look its user up among the bans."""
     rtm_channel: str | None = field(default=None, repr=False)
     """The message channel, a secret of those who were let in; None where it is not read, or was never drawn."""
 
     @property
-    def creator(self) -> str:
-        """The owner, who hosts."""
-        return self.broadcasters[0].user
-
-    @property
     def guests(self) -> list[str]:
         """Ids of the guests, in the order of their invitation."""
-        return [each.user for each in self.broadcasters[1:]]
+        return [each.user for each in self.broadcasters if each.role is Role.GUEST]
 
     def role_of(self, user: str) -> Role | None:
-        """What `user` is to this stream by invitation; a viewer is nothing to it."""
+        """The role that `user` was invited in: host or guest; None for everyone else."""
         return next((each.role for each in self.broadcasters if each.user == user), None)
 
     def uid_of(self, user: str) -> int | None:
-        """The uid that `user` has as a broadcaster, whether they have entered or not."""
+        """The uid that `user` has as a broadcaster; None if they have not joined as one."""
         return next((each.uid for each in self.broadcasters if each.user == user), None)
 
     def require_creator(self, user: str) -> None:
@@ -102,15 +84,14 @@ class Stream:
         if self.status not in NOT_STARTED:
             raise StreamNotRemindable(self.id, self.status, NOT_STARTED)
 
-    def index_of_joining(self, user: str, role: Role) -> int:
-        """The index in `broadcasters` of `user`, who wants to enter as host or guest.
+    def require_joinable(self, user: str, role: Role) -> None:
+        """Raise unless `user` may enter as `role`, which is host or guest.
 
-        Raises NotTheCreator or NotAGuest (nothing about the stream will change that) or StreamNotJoinable (the
-        stream's state forbids it now).
+        NotTheCreator or NotAGuest (nothing about the stream will change that), or StreamNotJoinable (the stream's
+        state forbids it now).
         """
         self.require_role(user, role)
         self.require_open_to(role)
-        return next(i for i, each in enumerate(self.broadcasters) if (each.user, each.role) == (user, role))
 
     def broadcaster_with(self, uid: int) -> str | None:
         """The id of the broadcaster who has this uid; None if it is of the audience, or nobody's."""
@@ -133,16 +114,16 @@ class Stream:
             raise StreamNotOnAir(self.id, self.status, [Status.ACTIVE])
 
     def with_host(self, seen: datetime | None, left: datetime | None) -> "Stream":
-        """The stream after the news that the host was in it at `seen`, and has been out of it since `left`.
+        """The stream after a report that the host was in it at `seen`, and has been out of it since `left`.
 
-        News may come late, twice and in any order: a leaving counts from when it began, and only while nothing is
-        known of the host after it.
+        Reports may come late, twice and in any order. An absence counts from its earliest report, and only while the
+        host has not been seen after it.
         """
         seen_at = max((each for each in (self.host_seen_at, seen) if each), default=self.created_at)
-        # What is known already lost against a sighting at the same instant; what is told now comes after its sighting.
-        known = [each for each in [self.host_gone_since] if each and each > seen_at]
-        told = [each for each in [left] if each and each >= seen_at]
-        return replace(self, host_seen_at=seen_at, host_gone_since=min(known + told, default=None))
+        # Of one instant, a stored absence is older than `seen`, and `left` is newer.
+        stored = [each for each in [self.host_gone_since] if each and each > seen_at]
+        reported = [each for each in [left] if each and each >= seen_at]
+        return replace(self, host_seen_at=seen_at, host_gone_since=min(stored + reported, default=None))
 
     def decide_end_reason(self, user: str, *, moderator: bool) -> EndReason | None:
         """The reason to record when `user` ends the stream now; None if it has ended already.
@@ -235,18 +216,24 @@ class NotJoined(FailedPrecondition):
 
 
 class _ForbiddenByState(FailedPrecondition):
-    """Names the state that the stream is in, and those in which the call works."""
+    """Names the state that the stream is in, and those that allow the call."""
 
     can: str
 
     def __init__(self, stream_id: str, status: Status, allowed: Iterable[Status]) -> None:
-        states = ", ".join(allowed)
+        states = list(allowed)
         super().__init__(
-            f"the stream is {status}; it can be {self.can} while {states}",
+            f"the stream is {status}; it can only be {self.can} while it is {_join_with_or(states)}",
             live_stream_id=stream_id,
             status=status,
-            allowed=states,
+            allowed=", ".join(states),
         )
+
+
+def _join_with_or(words: Sequence[str]) -> str:
+    """`a`, `a or b`, or `a, b or c`."""
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 class StreamNotJoinable(_ForbiddenByState):
@@ -257,7 +244,7 @@ class StreamNotJoinable(_ForbiddenByState):
 
 
 class StreamNotOnAir(_ForbiddenByState):
-    """The stream is not active, so nobody watches it."""
+    """The stream is not active, so it has no viewers."""
 
     reason = "STREAM_NOT_ON_AIR"
     can = "asked for its viewers"

@@ -1,4 +1,4 @@
-"""What callers send to LiveStreamService, as values; raises InvalidArgument for what can have no meaning."""
+"""The requests of LiveStreamService as values of the domain; InvalidArgument for what has no meaning."""
 
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ _ROLES: dict[int, Role] = {number: each for each, number in presenter.ROLES.item
 
 
 def parse_draft(request: CreateStreamRequest) -> StreamDraft:
-    """The draft that the request describes; its rules are checked elsewhere."""
+    """The draft that the request describes, unchecked."""
     has = request.HasField
     return StreamDraft(
         title=request.title,
@@ -34,6 +34,7 @@ def parse_draft(request: CreateStreamRequest) -> StreamDraft:
         planned_start=(
             parse_instant("planned_start_date", request.planned_start_date) if has("planned_start_date") else None
         ),
+        thumbnail=request.thumbnail,
     )
 
 
@@ -45,14 +46,14 @@ def parse_role(request: JoinStreamRequest | RenewTokensRequest | LeaveStreamRequ
 
 
 class Join(NamedTuple):
-    """Who wants to enter what, as what."""
+    """Which stream to enter, and in which role."""
 
     stream_id: str
     role: Role
 
 
 def parse_join(request: JoinStreamRequest) -> Join:
-    """The join. What the request says of the device is dropped: nothing reads it."""
+    """The stream and the role. The fields of the device are ignored: nothing reads them."""
     role = parse_role(request)
     if role is None:
         raise InvalidArgument(Violation("role", "is required"))

@@ -1,22 +1,21 @@
-"""LiveStreamService: each handler tells its request in the order it happens."""
+"""LiveStreamService: each handler loads, decides, records and answers."""
 
 from datetime import datetime, timedelta
 
 from livestream.v1 import live_stream_service_pb2 as rpc
 from livestream.v1.live_stream_pb2 import END_REASON_UNSPECIFIED, LiveStream
 from livestream.v1.user_pb2 import UserSummary
-from livestream_server.participants.store import Participants
-from livestream_server.protocols import Clock, Summaries, Thumbnails, Users, Viewer
+from livestream_server.protocols import Clock, ParticipantRegister, Summaries, Thumbnails, Users, Viewer
 from livestream_server.streams import presenter
 from livestream_server.streams.admission import MODERATE, Admission
-from livestream_server.streams.drafting import check_draft, new_stream
+from livestream_server.streams.drafting import StreamDraft, check_draft, new_stream
 from livestream_server.streams.expiry import Limits, longest_end
-from livestream_server.streams.model import GuestNotFound, NotJoined, Participant, Stream, StreamNotFound
-from livestream_server.streams.requests import Join, parse_draft, parse_join, parse_role
+from livestream_server.streams.model import GuestNotFound, NotJoined, Stream, StreamNotFound
+from livestream_server.streams.requests import parse_draft, parse_join, parse_role
 from livestream_server.streams.store import Streams
 from livestream_server.tokens.agora import Grant, TokenIssuer
 from livestream_server.transport.call import Call
-from livestream_server.transport.values import parse_idempotency, parse_object_id, to_timestamp
+from livestream_server.transport.values import parse_idempotency_key, parse_object_id, to_timestamp
 from livestream_server.vocabulary import Role, Status
 
 TOKEN_SLACK = timedelta(minutes=5)
@@ -30,7 +29,7 @@ class LiveStreamServicer:
         self,
         *,
         streams: Streams,
-        participants: Participants,
+        participants: ParticipantRegister,
         users: Users,
         admission: Admission,
         thumbnails: Thumbnails,
@@ -50,32 +49,33 @@ class LiveStreamServicer:
 
     async def CreateStream(self, request: rpc.CreateStreamRequest, call: Call) -> rpc.CreateStreamResponse:
         caller = call.user_id
-        key, fingerprint = parse_idempotency(request)
+        draft, key = parse_draft(request), parse_idempotency_key(request.request_id)
         # A repeat is answered before any rule, because time has passed: a start that was ahead may lie behind.
-        stream = await self._streams.find_by_idempotency_key(caller, key, fingerprint) if key and fingerprint else None
+        stream = await self._streams.find_by_idempotency_key(caller, key, draft) if key else None
         if stream is None:
-            stream = await self._streams.add(await self._draft(request, caller), key, fingerprint)
+            stream = await self._streams.add(await self._draw_up(draft, caller, key), key, draft)
         summaries = await self._users.find_summaries_for(caller, stream.guests)
         return rpc.CreateStreamResponse(live_stream=self._presenter.present(stream, Role.HOST, summaries))
 
-    async def _draft(self, request: rpc.CreateStreamRequest, caller: str) -> Stream:
-        draft, now = parse_draft(request), self._clock()
+    async def _draw_up(self, draft: StreamDraft, caller: str, key: str | None) -> Stream:
+        """The stream of the draft, not stored yet; raises whatever forbids it."""
+        now = self._clock()
         check_draft(draft, caller, now)
         known = await self._users.find_summaries_for(caller, draft.guests)
         if unknown := set(draft.guests) - known.keys():
             raise GuestNotFound(unknown)
-        thumbnail = await self._thumbnails.store(request.thumbnail, caller) if request.thumbnail else None
-        return new_stream(self._streams.next_id(), draft, caller, thumbnail, now)
+        thumbnail = await self._thumbnails.store(draft.thumbnail, caller) if draft.thumbnail else None
+        return new_stream(self._streams.choose_id(caller, key), draft, caller, thumbnail, now)
 
     async def JoinStream(self, request: rpc.JoinStreamRequest, call: Call) -> rpc.JoinStreamResponse:
         caller, now = call.user_id, self._clock()
         join = parse_join(request)
         stream, summaries = await self._load(join.stream_id, caller)
         await self._admission.require_not_blocked(stream, caller)
-        stream, participant = await self._admit(stream, summaries[caller], join, now)
-        agora, rtm = await self._issue_credentials(stream, caller, participant, now)
+        stream, uid = await self._admit(stream, summaries[caller], join.role, now)
+        agora, rtm = await self._issue_credentials(stream, caller, join.role, uid, now)
         return rpc.JoinStreamResponse(
-            live_stream=self._presenter.present(stream, participant.role, summaries), agora=agora, rtm=rtm
+            live_stream=self._presenter.present(stream, join.role, summaries), agora=agora, rtm=rtm
         )
 
     async def GetStream(self, request: rpc.GetStreamRequest, call: Call) -> rpc.GetStreamResponse:
@@ -92,10 +92,9 @@ class LiveStreamServicer:
         await self._users.require_registered(caller)
         stream = await self._streams.get(stream_id)
         await self._admission.require_not_blocked(stream, caller)
-        participant = await self._find_participant(
-            stream, caller, parse_role(request) or stream.role_of(caller) or Role.AUDIENCE, now
-        )
-        agora, rtm = await self._issue_credentials(stream, caller, participant, now)
+        role = parse_role(request) or stream.role_of(caller) or Role.AUDIENCE
+        uid = await self._renew(stream, caller, role, now)
+        agora, rtm = await self._issue_credentials(stream, caller, role, uid, now)
         return rpc.RenewTokensResponse(agora=agora, rtm=rtm)
 
     async def LeaveStream(self, request: rpc.LeaveStreamRequest, call: Call) -> rpc.LeaveStreamResponse:
@@ -108,7 +107,7 @@ class LiveStreamServicer:
         return rpc.LeaveStreamResponse(live_stream_id=stream.id, role=presenter.ROLES[role])
 
     async def _leave(self, stream: Stream, user: str, role: Role, now: datetime) -> None:
-        """Note that `user` has left. Nothing rests on a guest, and nobody is in a stream that is not active."""
+        """Record that `user` has left. Nothing depends on a guest, and nobody is in a stream that is not active."""
         if role is not Role.AUDIENCE:
             stream.require_role(user, role)
         if stream.status is not Status.ACTIVE:
@@ -117,7 +116,7 @@ class LiveStreamServicer:
             await self._streams.record_host_left(stream, now)
         elif role is Role.AUDIENCE:
             await self._streams.record_departure(stream, now)
-            await self._participants.leave(stream.id, user, now)
+            await self._participants.record_leave(stream.id, user, now)
 
     async def EndStream(self, request: rpc.EndStreamRequest, call: Call) -> rpc.EndStreamResponse:
         caller, now = call.require_caller(), self._clock()
@@ -155,7 +154,7 @@ class LiveStreamServicer:
     async def _load(self, stream_id: str, caller: str) -> tuple[Stream, Summaries]:
         """The stream, and the summaries of the caller and of its broadcasters, in one read each.
 
-        Raises RegistrationIncomplete or StreamNotFound. Whoever is not registered is not told which streams exist.
+        Raises RegistrationIncomplete or StreamNotFound, the former first: only registered users learn what exists.
         """
         try:
             stream = await self._streams.get(stream_id)
@@ -168,34 +167,62 @@ class LiveStreamServicer:
         summaries = await self._users.find_summaries([stream.creator, *stream.guests])
         return self._presenter.present(stream, stream.role_of(caller), summaries)
 
-    async def _find_participant(self, stream: Stream, user: str, role: Role, now: datetime) -> Participant:
-        """The participant that `user` already has; raises what a join would raise, or NotJoined."""
+    async def _admit(self, stream: Stream, summary: UserSummary, role: Role, now: datetime) -> tuple[Stream, int]:
+        """Let the user in: the stream as it is then, and their uid."""
+        if role is not Role.AUDIENCE:
+            return await self._admit_broadcaster(stream, summary.id, role, now)
+        await self._admission.require_audience(stream, summary.id)
+        invited = stream.role_of(summary.id) or Role.AUDIENCE
+        viewer = Viewer(summary.id, f"{summary.name} {summary.surname}", summary.username, invited)
+        participant = await self._participants.admit(stream.id, stream.creator, viewer, stream.departures_until, now)
+        return stream, participant.uid
+
+    async def _admit_broadcaster(self, stream: Stream, user: str, role: Role, now: datetime) -> tuple[Stream, int]:
+        while True:
+            stream.require_joinable(user, role)
+            uid = stream.uid_of(user)
+            if uid is not None and stream.status is Status.ACTIVE:
+                if role is Role.HOST:
+                    await self._streams.record_host_seen(stream, now)
+                return stream, uid
+            # The participant first: a crash before the next write is healed by the next join, which finds it.
+            participant = await self._participants.admit_broadcaster(stream.id, stream.creator, user, role, now)
+            entered = (
+                await self._streams.start(stream, participant.uid, now)
+                if role is Role.HOST
+                else await self._streams.enter(stream, user, participant.uid, now)
+            )
+            # Where another call was faster, the stream is in another state now: decide again.
+            stream = entered or await self._streams.get(stream.id)
+
+    async def _renew(self, stream: Stream, user: str, role: Role, now: datetime) -> int:
+        """The uid that `user` has in this role; raises what a join would raise, or NotJoined."""
         if role is Role.AUDIENCE:
             await self._admission.require_audience(stream, user)
-            participant = await self._participants.renew(stream, user, now)
-            if participant is None:
-                raise NotJoined(stream.id)
-            return participant
-        broadcaster = stream.broadcasters[stream.index_of_joining(user, role)]
-        if broadcaster.joined_at is None:
+        else:
+            stream.require_joinable(user, role)
+        if stream.status is not Status.ACTIVE:  # nobody has joined what has not started
+            raise NotJoined(stream.id)
+        participant = await self._participants.renew(stream.id, user, role, stream.departures_until, now)
+        if participant is None:
             raise NotJoined(stream.id)
         if role is Role.HOST:
             await self._streams.record_host_seen(stream, now)
-        return Participant(role, broadcaster.uid)
+        return participant.uid
 
     async def _issue_credentials(
-        self, stream: Stream, user: str, participant: Participant, now: datetime
+        self, stream: Stream, user: str, role: Role, uid: int, now: datetime
     ) -> tuple[rpc.AgoraCredentials, rpc.RtmCredentials]:
-        """What lets `user` into Agora's channel and into RTM, from now on for the life of a token."""
-        grant = Grant(stream.channel_name, participant.uid, user, participant.publishes)
+        """What the SDKs of Agora need to enter the channel and RTM, for the life of a token."""
+        grant = Grant(stream.channel_name, uid, user, role is not Role.AUDIENCE)
         tokens = self._tokens.issue(grant, now, longest_end(stream, self._limits) + TOKEN_SLACK)
         expires_at = to_timestamp(tokens.expires_at)
         agora = rpc.AgoraCredentials(
             app_id=tokens.app_id,
             channel_name=stream.channel_name,
             token=tokens.rtc,
-            uid=participant.uid,
-            role=presenter.ROLES[participant.role],
+            uid=uid,
+            role=presenter.ROLES[role],
             expires_at=expires_at,
         )
         rtm = rpc.RtmCredentials(
@@ -206,27 +233,3 @@ class LiveStreamServicer:
             expires_at=expires_at,
         )
         return agora, rtm
-
-    async def _admit(
-        self, stream: Stream, summary: UserSummary, join: Join, now: datetime
-    ) -> tuple[Stream, Participant]:
-        """The stream with the user inside, and the participant they got."""
-        user = summary.id
-        if join.role is Role.AUDIENCE:
-            await self._admission.require_audience(stream, user)
-            who = Viewer(user, f"{summary.name} {summary.surname}", summary.username)
-            return stream, await self._participants.admit(stream, who, now)
-        while True:
-            place = stream.index_of_joining(user, join.role)
-            broadcaster = stream.broadcasters[place]
-            if broadcaster.joined_at is not None and stream.status is Status.ACTIVE:
-                if join.role is Role.HOST:
-                    await self._streams.record_host_seen(stream, now)
-                return stream, Participant(join.role, broadcaster.uid)
-            entered = (
-                await self._streams.start(stream, now)
-                if join.role is Role.HOST
-                else await self._streams.enter(stream, place, now)
-            )
-            # Where another call was faster, the stream is in another state now: decide again.
-            stream = entered or await self._streams.get(stream.id)

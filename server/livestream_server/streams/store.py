@@ -1,21 +1,30 @@
-"""Streams as documents of the collection `streams`. Every transition is one conditional update."""
+"""Streams as documents of `streams`, and who is live in `on_air`. Every transition is one conditional update.
 
-from collections.abc import Collection, Iterable, Mapping
+`on_air` holds the stream that each creator started last: `_id` is the creator. A claim on a stream that is not active
+is void, so only a start writes it.
+"""
+
+import asyncio
+import random
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from bson import Decimal128, ObjectId
-from pymongo import ASCENDING, IndexModel, ReturnDocument
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
+from pymongo.read_concern import ReadConcern
 
 from livestream_server.bounded_cache import BoundedCache
 from livestream_server.errors import IdempotencyKeyReused
-from livestream_server.mongo.client import Database, Document
+from livestream_server.mongo.client import WRITE_CONCERN, Database, Document
 from livestream_server.mongo.document_loader import DocumentLoader
-from livestream_server.streams.drafting import channel_name, rtm_channel
+from livestream_server.mongo.idempotency import derive_id, fingerprint
+from livestream_server.streams.drafting import StreamDraft, channel_name, draw_rtm_channel
 from livestream_server.streams.expiry import Limits, due_at
-from livestream_server.streams.journal import HIDDEN, build_update
+from livestream_server.streams.journal import HIDDEN, JoinedBroadcaster, build_update
 from livestream_server.streams.model import (
     DELETABLE,
     NOT_STARTED,
@@ -25,22 +34,11 @@ from livestream_server.streams.model import (
     Stream,
     StreamNotFound,
 )
-from livestream_server.vocabulary import EndReason, Role, Status, StreamType
-
-ONE_ACTIVE = "one_active_stream_per_creator"
-ONE_CHANNEL = "channel_name_used_once"
-ONE_PER_KEY = "one_stream_per_idempotency_key"
+from livestream_server.vocabulary import ID, EndReason, Role, Status, StreamType
 
 INDEXES = [
     IndexModel(
-        [("creator", ASCENDING)], name=ONE_ACTIVE, unique=True, partialFilterExpression={"status": Status.ACTIVE.value}
-    ),
-    IndexModel([("channel_name", ASCENDING)], name=ONE_CHANNEL, unique=True),
-    IndexModel(
-        [("creator", ASCENDING), ("request_id", ASCENDING)],
-        name=ONE_PER_KEY,
-        unique=True,
-        partialFilterExpression={"request_id": {"$exists": True}},
+        [("creator", ASCENDING)], name="active_of_creator", partialFilterExpression={"status": Status.ACTIVE.value}
     ),
     # Whole, not partial: MongoDB's planner does not see that a comparison with a date asks for dates alone.
     IndexModel([("due_at", ASCENDING)], name="due_at"),
@@ -53,6 +51,13 @@ INDEXES = [
 CACHED_STREAMS = 2048  # streams, of about 2 KB each
 SEEN_EVERY = timedelta(minutes=1)
 DEPARTURES = timedelta(minutes=1)
+PURPOSE = "livestream.stream.v1"
+"""What idempotency keys are for here. It is part of stored ids, so it never changes."""
+
+PAUSE = 0.005, 0.05
+"""Seconds, at least and at most, before a start is tried again."""
+SNAPSHOT = ReadConcern("snapshot")
+"""A transaction reads one state of the whole database, also where it lies on several shards."""
 
 
 class Streams:
@@ -63,19 +68,21 @@ class Streams:
     """
 
     def __init__(self, database: Database, limits: Limits) -> None:
+        self._client = database.client
         self._streams = database["streams"]
+        self._on_air = database["on_air"]
         self._by_id = DocumentLoader(self._streams, HIDDEN)
         self._with_changes = DocumentLoader(self._streams)
         self._read: BoundedCache[str, tuple[bytes, Stream]] = BoundedCache(CACHED_STREAMS)
         self._limits = limits
 
     async def prepare(self) -> None:
-        """Create the indexes that the invariants rest on; nothing happens if they are there."""
+        """Create the indexes; nothing happens if they are there."""
         await self._streams.create_indexes(INDEXES)
 
-    def next_id(self) -> str:
-        """An id for a stream that is not stored yet."""
-        return str(ObjectId())
+    def choose_id(self, creator: str, key: str | None) -> str:
+        """The id for a stream that is not stored yet: that of its idempotency key, or a new one."""
+        return str(derive_id(PURPOSE, creator, key) if key else ObjectId())
 
     async def get(self, stream_id: str) -> Stream:
         """The stream; raises StreamNotFound."""
@@ -106,81 +113,98 @@ class Streams:
 
     async def find_by_channel(self, channel: str) -> Stream | None:
         """The stream that has this channel, deleted or not."""
-        document = await self._streams.find_one({"channel_name": channel}, HIDDEN)
-        return from_document(document) if document else None
+        stream_id = channel[-24:]
+        if not ID.fullmatch(stream_id):
+            return None
+        try:
+            stream = await self.get_including_deleted(stream_id)
+        except StreamNotFound:
+            return None
+        return stream if stream.channel_name == channel else None
 
     async def require(self, stream_id: str) -> None:
         """Raise StreamNotFound unless the stream exists."""
         await self.get(stream_id)
 
-    async def find_by_idempotency_key(self, creator: str, request_id: str, fingerprint: bytes) -> Stream | None:
-        """The stream that this idempotency key made, deleted or not; None if the key is new.
+    async def find_by_idempotency_key(self, creator: str, key: str, draft: StreamDraft) -> Stream | None:
+        """The stream that this key of `creator` made, deleted or not; None if the key is new.
 
-        Raises IdempotencyKeyReused if it was made of another content.
+        Raises IdempotencyKeyReused if it was made of another draft.
         """
-        document = await self._streams.find_one({"creator": ObjectId(creator), "request_id": request_id})
-        if document is None:
+        document = await self._streams.find_one({"_id": derive_id(PURPOSE, creator, key)}, HIDDEN)
+        if document is None or (document["creator"], document.get("request_id")) != (ObjectId(creator), key):
             return None
-        if document["fingerprint"] != fingerprint:
+        if document["fingerprint"] != fingerprint(draft):
             raise IdempotencyKeyReused(live_stream_id=str(document["_id"]))
         return from_document(document)
 
-    async def add(self, stream: Stream, request_id: str | None, fingerprint: bytes | None) -> Stream:
-        """Store a new stream; answers with it, or with the one that a racing call with the same key has made.
+    async def add(self, stream: Stream, key: str | None, draft: StreamDraft) -> Stream:
+        """Store the stream of a draft; answers with it, or with the one that a racing call with the same key has made.
 
-        Key and content are part of the stream's own document, so there is no second write to lose.
-        Raises IdempotencyKeyReused if the racing call had another content.
+        The key gives the `_id`, and stands with the fingerprint in the document, so there is no second write to lose.
+        Raises IdempotencyKeyReused if the racing call had another draft.
         """
-        document = {**to_document(stream), "due_at": due_at(stream, self._limits)}
-        if request_id is not None:
-            document |= {"request_id": request_id, "fingerprint": fingerprint}
         while True:
+            document = {**to_document(stream), "due_at": due_at(stream, self._limits)}
+            if key:
+                document |= {"request_id": key, "fingerprint": fingerprint(draft)}
             try:
                 await self._streams.insert_one(document)
-            except DuplicateKeyError as error:
-                made = await self._find_made_meanwhile(stream.creator, request_id, fingerprint)
-                if made is not None:
+            except DuplicateKeyError:
+                if key and (made := await self.find_by_idempotency_key(stream.creator, key, draft)):
                     return made
-                if ONE_CHANNEL not in str(error.details):
-                    raise
-                document["channel_name"] = channel_name(stream.title)
+                # Another's stream has this id.
+                another = str(ObjectId())
+                stream = replace(stream, id=another, channel_name=channel_name(stream.title, another))
             else:
-                return from_document(document)
+                return stream
 
-    async def _find_made_meanwhile(
-        self, creator: str, request_id: str | None, fingerprint: bytes | None
-    ) -> Stream | None:
-        if request_id is None or fingerprint is None:
-            return None
-        return await self.find_by_idempotency_key(creator, request_id, fingerprint)
-
-    async def start(self, stream: Stream, now: datetime) -> Stream | None:
+    async def start(self, stream: Stream, uid: int, now: datetime) -> Stream | None:
         """Make a preparing or scheduled stream active, its host inside; None if it is no longer in such a state.
 
         Raises CreatorAlreadyLive if another stream of the creator is active.
         """
-        host = replace(stream.broadcasters[0], joined_at=now)
-        started = replace(
-            stream,
-            status=Status.ACTIVE,
-            broadcasters=(host, *stream.broadcasters[1:]),
-            started_at=now,
-            host_seen_at=now,
-        )
-        values = {"status": Status.ACTIVE.value, "started_at": now, "broadcasters.0.joined_at": now}
-        try:
-            return await self._update_conditionally(
-                stream, NOT_STARTED, values | self._host_seen_values(started, now), now
-            )
-        except DuplicateKeyError:
-            raise CreatorAlreadyLive(stream.id) from None
+        while True:
+            try:
+                async with self._client.start_session() as session:
+                    return await session.with_transaction(
+                        lambda within: self._claim_and_start(stream, uid, now, within),
+                        read_concern=SNAPSHOT,
+                        write_concern=WRITE_CONCERN,
+                    )
+            except DuplicateKeyError:
+                # Two first claims of one creator at once: the other one is stored now, and the next try meets it.
+                await asyncio.sleep(random.uniform(*PAUSE))  # noqa: S311 - no secret
 
-    async def enter(self, stream: Stream, place: int, now: datetime) -> Stream | None:
-        """Record that the broadcaster at `place` has entered the active stream; None if it is no longer active."""
-        return await self._update_conditionally(stream, [Status.ACTIVE], {f"broadcasters.{place}.joined_at": now}, now)
+    async def _claim_and_start(
+        self, stream: Stream, uid: int, now: datetime, session: AsyncClientSession
+    ) -> Stream | None:
+        """The steps of `start` in one transaction. The claim is always a write, so that two starts conflict."""
+        before = await self._on_air.find_one_and_update(
+            {"_id": ObjectId(stream.creator)},
+            {"$set": {"stream": ObjectId(stream.id), "at": now}},
+            upsert=True,
+            session=session,
+        )
+        if before and before["stream"] != ObjectId(stream.id):
+            other = {"_id": before["stream"], "status": Status.ACTIVE.value, "deleted_at": None}
+            if await self._streams.find_one(other, {"_id": 1}, session=session):
+                raise CreatorAlreadyLive(stream.id)
+        started = replace(stream, status=Status.ACTIVE, started_at=now, host_seen_at=now)
+        values = {"status": Status.ACTIVE.value, "started_at": now, **self._host_seen_values(started, now)}
+        host = JoinedBroadcaster(stream.creator, Role.HOST, uid)
+        return await self._update_conditionally(stream, NOT_STARTED, values, now, joined=host, session=session)
+
+    async def enter(self, stream: Stream, user: str, uid: int, now: datetime) -> Stream | None:
+        """Record that the broadcaster `user` has entered the active stream; None if it is no longer active."""
+        role = stream.role_of(user)
+        if role is None:
+            raise LookupError("only a broadcaster enters")
+        joined = JoinedBroadcaster(user, role, uid)
+        return await self._update_conditionally(stream, [Status.ACTIVE], {}, now, joined=joined)
 
     async def record_host_seen(self, stream: Stream, now: datetime) -> None:
-        """Note that the host of an active stream is present, at most once a minute unless they were gone."""
+        """Record that the host of an active stream is present, at most once a minute unless they were gone."""
         seen = stream.host_seen_at
         if stream.host_gone_since or seen is None or now - seen >= SEEN_EVERY:
             values = self._host_seen_values(replace(stream, host_seen_at=now, host_gone_since=None), now)
@@ -196,36 +220,44 @@ class Streams:
                 await self.record_host(stream.id, now, None)
 
     async def record_host_left(self, stream: Stream, since: datetime) -> None:
-        """Note that the host of an active stream has left; nothing happens if they were seen after `since`."""
+        """Record that the host of an active stream has left; nothing happens if they were seen after `since`."""
         await self.record_host(stream.id, None, since)
 
     async def record_host(self, stream_id: str, seen: datetime | None, left: datetime | None) -> None:
-        """Note when the host of an active stream was in it, and since when they are out of it; see `with_host`."""
+        """Record when the host of an active stream was in it, and since when they are out of it; see `with_host`."""
         while True:
             stream = await self.get_including_deleted(stream_id)
-            noted = stream.with_host(seen, left)
-            if stream.status is not Status.ACTIVE or noted == stream:
+            changed = stream.with_host(seen, left)
+            if stream.status is not Status.ACTIVE or changed == stream:
                 return
-            now_so = {"host_seen_at": stream.host_seen_at, "host_gone_since": stream.host_gone_since}
-            then_so = {"host_seen_at": noted.host_seen_at, "host_gone_since": noted.host_gone_since}
-            changed = await self._streams.update_one(
-                {"_id": ObjectId(stream_id), "status": Status.ACTIVE.value, **now_so},
-                {"$set": {**then_so, "due_at": due_at(noted, self._limits)}},
+            before = {"host_seen_at": stream.host_seen_at, "host_gone_since": stream.host_gone_since}
+            after = {"host_seen_at": changed.host_seen_at, "host_gone_since": changed.host_gone_since}
+            result = await self._streams.update_one(
+                {"_id": ObjectId(stream_id), "status": Status.ACTIVE.value, **before},
+                {"$set": {**after, "due_at": due_at(changed, self._limits)}},
             )
-            if changed.matched_count:
+            if result.matched_count:
                 return
 
     async def record_entered(self, stream_id: str, user: str, at: datetime) -> None:
-        """Record that the broadcaster `user` has been in the channel since `at`, or since before that."""
+        """Record that the broadcaster `user` has been in the channel since `at`, or since before that.
+
+        Nothing happens if they were never let in as one.
+        """
         stream = await self.get_including_deleted(stream_id)
-        place = next(i for i, each in enumerate(stream.broadcasters) if each.user == user)
-        field = f"broadcasters.{place}.joined_at"
+        role, uid = stream.role_of(user), stream.uid_of(user)
+        if role is None or uid is None:
+            return
+        later = {"user": ObjectId(user), "joined_at": {"$not": {"$lte": at}}}
+        joined = JoinedBroadcaster(user, role, uid)
         await self._streams.update_one(
-            {"_id": ObjectId(stream_id), field: {"$not": {"$lte": at}}}, build_update({field: at}, at)
+            {"_id": ObjectId(stream_id), "broadcasters": {"$elemMatch": later}},
+            build_update(_joining_values(joined, at), at, joined),
+            array_filters=_select(joined),
         )
 
     async def record_departure(self, stream: Stream, now: datetime) -> None:
-        """Let every process know that somebody leaves the audience. One write speaks for half a minute."""
+        """Let every process know that someone leaves the audience. One write holds for half a minute."""
         if stream.departures_until is None or stream.departures_until < now + DEPARTURES / 2:
             await self._streams.update_one(
                 {"_id": ObjectId(stream.id)}, {"$max": {"departures_until": now + DEPARTURES}}
@@ -254,18 +286,18 @@ class Streams:
     async def end_if_still_due(self, stream: Stream, reason: EndReason, now: datetime) -> Stream | None:
         """End an active stream, unless its host came back meanwhile or it is no longer active."""
         return await self._update_conditionally(
-            stream, [Status.ACTIVE], _ending_values(reason, now), now, {"due_at": {"$lte": now}}
+            stream, [Status.ACTIVE], _ending_values(reason, now), now, condition={"due_at": {"$lte": now}}
         )
 
     async def expire_if_still_due(self, stream: Stream, now: datetime) -> Stream | None:
         """Expire a stream that never started; None if it has meanwhile."""
         values = {"status": Status.EXPIRED.value, "due_at": None}
-        return await self._update_conditionally(stream, NOT_STARTED, values, now, {"due_at": {"$lte": now}})
+        return await self._update_conditionally(stream, NOT_STARTED, values, now, condition={"due_at": {"$lte": now}})
 
     async def draw_rtm_channel(self, stream_id: str) -> str:
         """The name of the message channel of a stream that was stored before there was one; drawn once."""
         missing = {"_id": ObjectId(stream_id), "rtm_channel": None}
-        await self._streams.update_one(missing, {"$set": {"rtm_channel": rtm_channel()}})
+        await self._streams.update_one(missing, {"$set": {"rtm_channel": draw_rtm_channel()}})
         document = await self._streams.find_one({"_id": ObjectId(stream_id)}, {"rtm_channel": 1})
         if document is None:
             raise StreamNotFound(stream_id)
@@ -313,9 +345,14 @@ class Streams:
         allowed: Iterable[Status],
         values: Document,
         now: datetime,
+        *,
         condition: Document | None = None,
+        joined: JoinedBroadcaster | None = None,
+        session: AsyncClientSession | None = None,
     ) -> Stream | None:
         """One conditional update: its filter names the states it may start from, so racing calls cannot both win."""
+        if joined:
+            values = {**values, **_joining_values(joined, now)}
         document = await self._streams.find_one_and_update(
             {
                 "_id": ObjectId(stream.id),
@@ -323,11 +360,22 @@ class Streams:
                 "deleted_at": None,
                 **(condition or {}),
             },
-            build_update({**values, "updated_at": now}, now),
+            build_update({**values, "updated_at": now}, now, joined),
             projection=HIDDEN,
+            array_filters=_select(joined) if joined else None,
             return_document=ReturnDocument.AFTER,
+            session=session,
         )
         return from_document(document) if document else None
+
+
+def _joining_values(joined: JoinedBroadcaster, at: datetime) -> Document:
+    """The fields of the broadcaster whom `_select` finds: by user id, because positions change."""
+    return {"broadcasters.$[who].uid": joined.uid, "broadcasters.$[who].joined_at": at}
+
+
+def _select(joined: JoinedBroadcaster) -> list[Document]:
+    return [{"who.user": ObjectId(joined.user)}]
 
 
 def _ending_values(reason: EndReason, now: datetime) -> Document:
@@ -377,6 +425,7 @@ def from_document(document: Mapping[str, Any]) -> Stream:
         title=document["title"],
         type=StreamType(document["type"]),
         channel_name=document["channel_name"],
+        creator=str(document["creator"]),
         broadcasters=tuple(
             Broadcaster(str(each["user"]), Role(each["role"]), each["uid"], each["joined_at"])
             for each in document["broadcasters"]
@@ -401,3 +450,82 @@ def from_document(document: Mapping[str, Any]) -> Stream:
         has_bans=document.get("has_bans", False),
         rtm_channel=document.get("rtm_channel"),
     )
+
+
+# Lists: what the package `feeds` reads.
+
+LIST_INDEXES = [
+    IndexModel([("deleted_at", ASCENDING), ("created_at", DESCENDING), ("_id", DESCENDING)], name="newest"),
+    IndexModel(
+        [("status", ASCENDING), ("deleted_at", ASCENDING), ("started_at", DESCENDING), ("_id", DESCENDING)],
+        name="live",
+    ),
+    IndexModel(
+        [
+            ("status", ASCENDING),
+            ("deleted_at", ASCENDING),
+            ("interest", ASCENDING),
+            ("started_at", DESCENDING),
+            ("_id", DESCENDING),
+        ],
+        name="live_of_interest",
+    ),
+    IndexModel(
+        [
+            ("status", ASCENDING),
+            ("deleted_at", ASCENDING),
+            ("interest", ASCENDING),
+            ("planned_start", ASCENDING),
+            ("_id", ASCENDING),
+        ],
+        name="planned_of_interest",
+    ),
+    IndexModel(
+        [
+            ("broadcasters.user", ASCENDING),
+            ("deleted_at", ASCENDING),
+            ("status", ASCENDING),
+            ("ended_at", DESCENDING),
+            ("_id", DESCENDING),
+        ],
+        name="of_broadcaster",
+    ),
+]
+NOT_LISTED: Mapping[str, int] = {"changes": 0, "rtm_channel": 0}
+"""What no list shows of a stream: its journal, which makes most of it, and the secret of those who were let in."""
+
+
+class StreamLists:
+    """Reads lists of streams, as documents. Deleted streams are in none whose filter says so."""
+
+    def __init__(self, database: Database) -> None:
+        self._streams = database["streams"]
+
+    async def prepare(self) -> None:
+        """Create the indexes that the lists rest on; nothing happens if they are there."""
+        await self._streams.create_indexes(LIST_INDEXES)
+
+    async def read_list(
+        self, filter_: Mapping[str, Any], sort: Mapping[str, int], limit: int, *, skip: int = 0
+    ) -> Sequence[Document]:
+        """At most `limit` streams that match, sorted, after the first `skip` of them, in one command."""
+        found = self._streams.find(filter_, NOT_LISTED, sort=list(sort.items()), skip=skip, limit=limit)
+        return await found.batch_size(limit).to_list()
+
+    async def count_list(self, filter_: Mapping[str, Any]) -> int:
+        """How many streams match."""
+        return await self._streams.count_documents(filter_)
+
+    async def find_in_status(self, stream_ids: Collection[str], status: Status) -> frozenset[str]:
+        """Those of the streams that are in this state, and not deleted."""
+        if not stream_ids:
+            return frozenset()
+        # By `_id` alone, so that no index of states is taken instead.
+        found = self._streams.find(
+            {"_id": {"$in": [ObjectId(each) for each in stream_ids]}},
+            {"status": 1, "deleted_at": 1},
+            batch_size=len(stream_ids) + 1,
+        )
+        return frozenset(
+            [str(each["_id"]) async for each in found if each["status"] == status and each["deleted_at"] is None]
+        )

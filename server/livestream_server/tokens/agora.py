@@ -1,9 +1,9 @@
-"""Lets users into Agora: an RTC token for one channel and uid, and an RTM token for one user id.
+"""Issues Agora tokens: an RTC token for one channel and uid, and an RTM token for one user id.
 
-Agora's own builders sign whatever they are given: `*` and uid 0 open the door to anyone, a bad App ID yields an empty
-token. Here a `Grant` cannot say such things, and a certificate that cannot work stops the start of the service. Both
-tokens and every right in them end at the same instant, because a right that outlives its token keeps its user in the
-channel without a warning to renew.
+Agora's own builders sign whatever they are given: `*` and uid 0 let anyone in, a bad App ID yields an empty token. Here
+a `Grant` cannot say such things, and a certificate that cannot work stops the start of the service. Both tokens and
+every right in them end at the same instant, because a right that outlives its token keeps its user in the channel
+without a warning to renew.
 (https://docs.agora.io/en/interactive-live-streaming/token-authentication/deploy-token-server)
 """
 
@@ -34,8 +34,8 @@ from livestream_agora.inspection import inspect
 from livestream_agora.packing import is_hex_32
 from livestream_server.errors import UnusableSetting
 from livestream_server.settings import AgoraSettings
+from livestream_server.vocabulary import MAX_UID
 
-MAX_UID = 2**31 - 1  # Agora's pages disagree on whether the upper half of 32 bits may be used
 MIN_LIFE, MAX_LIFE = timedelta(minutes=2), timedelta(days=1)  # Agora warns 30 s before the end and allows 24 h
 _MIN_LIFE = int(MIN_LIFE.total_seconds())
 
@@ -130,12 +130,12 @@ class AccessToken2Issuer:
         self._seal = Seal(app_id, certificate)
         self._life = int(life.total_seconds())
         self._salt = salt or _draw_salt
-        self._rights = _packed_rights(self._life)
+        self._rights = _pack_rights(self._life)
 
     def issue(self, grant: Grant, now: datetime, until: datetime | None = None) -> Tokens:
         issued_at = _to_whole_second(now)
-        life = _life_until(until, issued_at, self._life)
-        audience, publisher, login = self._rights if life == self._life else _packed_rights(life)
+        life = _limit_life(until, issued_at, self._life)
+        audience, publisher, login = self._rights if life == self._life else _pack_rights(life)
         rtc, rtm = self._seal.tokens(
             issued_at,
             life,
@@ -156,40 +156,22 @@ class AccessTokenIssuer:
 
     def issue(self, grant: Grant, now: datetime, until: datetime | None = None) -> Tokens:
         issued_at = _to_whole_second(now)
-        ends_at = issued_at + _life_until(until, issued_at, self._life)
+        ends_at = issued_at + _limit_life(until, issued_at, self._life)
         rights = _PUBLISHER if grant.publish else _AUDIENCE
         return Tokens(
             app_id=self._app_id,
-            rtc=self._token(issued_at, ends_at, grant.channel, str(grant.uid), rights),
-            rtm=self._token(issued_at, ends_at, grant.user_id, "", (RTM_LOGIN,)),
+            rtc=self._build_token(issued_at, ends_at, grant.channel, str(grant.uid), rights),
+            rtm=self._build_token(issued_at, ends_at, grant.user_id, "", (RTM_LOGIN,)),
             expires_at=datetime.fromtimestamp(ends_at, UTC),
         )
 
-    def _token(self, issued_at: int, ends_at: int, name: str, uid: str, rights: tuple[int, ...]) -> str:
+    def _build_token(self, issued_at: int, ends_at: int, name: str, uid: str, rights: tuple[int, ...]) -> str:
         # Not by the library's two shorthands: they take the time from a clock of their own.
         token = AccessToken(self._app_id, self._certificate, name, uid)
         token.ts = issued_at + int(MAX_LIFE.total_seconds())
         for right in rights:
             token.addPrivilege(right, ends_at)
         return str(token.build())
-
-
-class SpokenTokens:
-    """Stands in for Agora: the token spells out what it grants. Agora itself accepts none of them."""
-
-    def __init__(self, life: timedelta = timedelta(hours=1)) -> None:
-        self._life = int(life.total_seconds())
-
-    def issue(self, grant: Grant, now: datetime, until: datetime | None = None) -> Tokens:
-        issued_at = _to_whole_second(now)
-        ends = datetime.fromtimestamp(issued_at + _life_until(until, issued_at, self._life), UTC)
-        role = "publisher" if grant.publish else "audience"
-        return Tokens(
-            app_id="0" * 32,
-            rtc=f"rtc {role} channel={grant.channel} uid={grant.uid} until={ends:%Y-%m-%dT%H:%M:%SZ}",
-            rtm=f"rtm user_id={grant.user_id} until={ends:%Y-%m-%dT%H:%M:%SZ}",
-            expires_at=ends,
-        )
 
 
 _ISSUERS: Mapping[str, Callable[[str, str, timedelta], TokenIssuer]] = {
@@ -218,19 +200,19 @@ def _to_whole_second(now: datetime) -> int:
     return int(now.timestamp())
 
 
-def _life_until(until: datetime | None, issued_at: int, life: int) -> int:
+def _limit_life(until: datetime | None, issued_at: int, life: int) -> int:
     """Seconds that a token lives: `life`, or as many as `until` leaves, but what Agora asks for at the least."""
     if until is None:
         return life
     return min(life, max(int(until.timestamp()) - issued_at, _MIN_LIFE))
 
 
-def _packed_rights(life: int) -> tuple[bytes, bytes, bytes]:
+def _pack_rights(life: int) -> tuple[bytes, bytes, bytes]:
     """How the services of an audience's, a publisher's and an RTM token begin; only names follow."""
     audience, publisher = (pack_privileges(Rtc.TYPE, dict.fromkeys(each, life)) for each in (_AUDIENCE, _PUBLISHER))
     return audience, publisher, pack_privileges(Rtm.TYPE, {LOGIN: life})
 
 
 def _draw_salt() -> int:
-    # The system's randomness would cost a switch of threads.
+    # The system's randomness would release the GIL, and to get it back takes long under load.
     return randint(1, MAX_SALT)  # noqa: S311 - it makes tokens differ, and is no secret: it stands in them

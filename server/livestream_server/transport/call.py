@@ -7,8 +7,8 @@ from functools import lru_cache
 from random import getrandbits
 from urllib.parse import unquote
 
+from livestream.addresses import Network, find_client, parse_address
 from livestream_server.protocols import Caller
-from livestream_server.transport.forwarded import Network, client_address, parse_address
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
@@ -62,7 +62,7 @@ def begin_call(method: str, metadata: Metadata, peer: str, *, trusted_proxies: S
             only_admission = value == ADMISSION[1]
     address = parse_peer_address(peer)
     if trusted_proxies and forwarded:
-        address = client_address(address, forwarded, trusted_proxies)
+        address = find_client(address, forwarded, trusted_proxies)
     return Call(method, choose_request_id(request_id), address, authorization, only_admission)
 
 
@@ -73,7 +73,8 @@ def is_request_id(text: str) -> bool:
 
 def choose_request_id(given: str | bytes | None) -> str:
     """The id that the caller gave, if it can be one, else a new one."""
-    # The system's randomness would cost a switch of threads, and nothing rests on that nobody guesses the id of a call.
+    # The system's randomness would release the GIL, and to get it back takes long under load. Nobody needs ids of calls
+    # that are hard to guess.
     return given if isinstance(given, str) and is_request_id(given) else f"{getrandbits(64):016x}"
 
 

@@ -16,7 +16,7 @@ _CLIENT_CA = "LIVESTREAM_TLS_CLIENT_CA_FILE"
 _log = structlog.get_logger("livestream.server")
 
 
-def server_credentials(settings: Settings) -> grpc.ServerCredentials | None:
+def build_server_credentials(settings: Settings) -> grpc.ServerCredentials | None:
     """TLS, with client certificates demanded if a CA for them is set; None if TLS is not wanted.
 
     Files that changed count for connections that are made afterwards; such as cannot be used are logged, and the
@@ -30,17 +30,17 @@ def server_credentials(settings: Settings) -> grpc.ServerCredentials | None:
     files = {name: path for name, path in wanted.items() if path}
     if _CERTIFICATE not in files:
         return None
-    first = _read(files)
-    seen = _modified(files)
+    first = _read_configuration(files)
+    seen = _read_modified(files)
 
     def fetch() -> grpc.ServerCertificateConfiguration | None:
         nonlocal seen
-        now = _modified(files)
+        now = _read_modified(files)
         if now == seen:
             return None
         seen = now
         try:
-            fresh = _read(files)
+            fresh = _read_configuration(files)
         except UnusableSetting as error:
             _log.warning("the former certificates stay", error=str(error))
             return None
@@ -54,7 +54,7 @@ def server_credentials(settings: Settings) -> grpc.ServerCredentials | None:
     )
 
 
-def _read(files: dict[str, Path]) -> grpc.ServerCertificateConfiguration:
+def _read_configuration(files: dict[str, Path]) -> grpc.ServerCertificateConfiguration:
     """What the files hold. gRPC itself would say of a bad pair that the port is busy."""
     content = {}
     for name, path in files.items():
@@ -77,6 +77,6 @@ def _read(files: dict[str, Path]) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration([(content[_KEY], content[_CERTIFICATE])], content[_CLIENT_CA])
 
 
-def _modified(files: dict[str, Path]) -> list[int | None]:
+def _read_modified(files: dict[str, Path]) -> list[int | None]:
     """When each file was changed; None for one that is gone."""
     return [path.stat().st_mtime_ns if path.exists() else None for path in files.values()]

@@ -13,7 +13,7 @@ TICK = 0.025
 
 
 class Deadlines:
-    """Of the calls in flight."""
+    """The deadlines of all calls in flight."""
 
     def __init__(self) -> None:
         self._open: set[Deadline] = set()
@@ -42,7 +42,7 @@ class Deadlines:
 
 
 class Deadline:
-    """One call's. Behaves like `asyncio.timeout`."""
+    """The deadline of one call. Behaves like `asyncio.timeout`."""
 
     __slots__ = ("_all", "_cancelling", "_seconds", "_task", "at", "passed")
 

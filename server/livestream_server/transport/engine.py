@@ -25,6 +25,8 @@ _OPTIONS = {
 }
 _GRPCIO_OPTIONS = {
     "grpc.server_handshake_timeout_ms": 5_000,
+    # By itself gRPC lets each stream send up to 4 MiB that nobody reads. A message that is read gets the room it needs.
+    "grpc.http2.bdp_probe": 0,
     "grpc.max_connection_age_ms": 10 * 60_000,
     "grpc.max_connection_age_grace_ms": 60_000,
     "grpc.max_connection_idle_ms": 5 * 60_000,
@@ -35,14 +37,14 @@ _GRPCIO_OPTIONS = {
 }
 
 
-def bare_server(settings: Settings, *, reuse_port: bool) -> grpc.aio.Server:
+def create_server(settings: Settings, *, reuse_port: bool) -> grpc.aio.Server:
     """A server of the engine that the settings name, with our limits and without methods.
 
     Raises UnusableSetting if that engine is not installed.
     """
     options = _OPTIONS | {"grpc.so_reuseport": int(reuse_port)}
     if settings.engine == "native":
-        return _native(options)
+        return _create_native(options)
     # Backstops: our own limits answer with a reason and RetryInfo, and gRPC's queue, which by itself is
     # shorter than a crowd of watchers that reconnect, refuses with CANCELLED.
     most = 4 * settings.max_in_flight + 2 * settings.max_watchers
@@ -50,7 +52,7 @@ def bare_server(settings: Settings, *, reuse_port: bool) -> grpc.aio.Server:
     return grpc.aio.server(options=[*options.items(), *_GRPCIO_OPTIONS.items()], maximum_concurrent_rpcs=most)
 
 
-def _native(options: dict[str, int]) -> grpc.aio.Server:
+def _create_native(options: dict[str, int]) -> grpc.aio.Server:
     try:
         from livestream_server.transport.native import NativeServer  # noqa: PLC0415 - needs an extra
     except ImportError as error:

@@ -9,9 +9,9 @@ from livestream_server.transport.limits import StreamsWithoutToken
 
 
 class Health(health.aio.HealthServicer):  # type: ignore[misc]  # the package has no types
-    """Like its base, but for `end`: there a watch lasts as long as its client likes.
+    """grpcio's servicer with `end`: without it a watch lasts as long as its client likes.
 
-    Every client that balances has one open, so that each stop would take all of the grace time.
+    Every client that balances load has a watch open, so each stop would take the whole grace period.
     """
 
     def __init__(self, streams: StreamsWithoutToken) -> None:
@@ -21,7 +21,7 @@ class Health(health.aio.HealthServicer):  # type: ignore[misc]  # the package ha
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> None:
         """Answer with the status, now and whenever it changes, until the client leaves or the server stops."""
-        async with self._streams.opened(context):
+        async with self._streams.open(context):
             await self._watch(request, context)
 
     async def _watch(self, request: health_pb2.HealthCheckRequest, context: Any) -> None:

@@ -1,4 +1,4 @@
-"""What one caller may take of a process, so that no caller starves another.
+"""Limits per caller, so that no caller starves the others.
 
 Three groups have limits of their own: users, who are told apart by their id; internal services, likewise; and
 anonymous callers, who are told apart by their address, with room for the many users whom a carrier puts behind one.
@@ -20,7 +20,7 @@ from livestream_server.transport.call import Call, parse_peer_address
 from livestream_server.transport.methods import Method
 from livestream_server.transport.rates import Rate, RateLimiter
 from livestream_server.transport.shares import CallShares
-from livestream_server.transport.status import to_status_code, trailing_metadata
+from livestream_server.transport.status import build_trailing_metadata, to_status_code
 
 USERS_PER_ADDRESS = 100
 """For how many users there is room at one address: carriers share one among their customers (RFC 6888)."""
@@ -46,7 +46,7 @@ UNLIMITED = Rate(1_000_000_000, 1)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The numbers, per process; those of a user, unless they say otherwise."""
+    """The configured limits, per process; those of one user, unless a field says otherwise."""
 
     reads: Rate = UNLIMITED
     writes: Rate = UNLIMITED
@@ -89,7 +89,7 @@ class Watches:
         self._open: Counter[object] = Counter()
 
     @contextmanager
-    def opened(self, key: object) -> Iterator[None]:
+    def open(self, key: object) -> Iterator[None]:
         """One more for the length of the block; raises TooManyWatches."""
         if self._open[key] >= self._at_most:
             raise TooManyWatches(self._at_most)
@@ -114,18 +114,18 @@ class StreamsWithoutToken:
         self._watches = Watches(self.PER_ADDRESS)
 
     @asynccontextmanager
-    async def opened(self, context: Any) -> AsyncIterator[None]:
+    async def open(self, context: Any) -> AsyncIterator[None]:
         """One more for the length of the block; ends the call of `context` if its address has too many."""
         try:
-            with self._watches.opened(network_of(parse_peer_address(context.peer()))):
+            with self._watches.open(find_network(parse_peer_address(context.peer()))):
                 yield
         except TooManyWatches as error:
-            await context.abort(to_status_code(type(error)), str(error), trailing_metadata(error, ""))
+            await context.abort(to_status_code(type(error)), str(error), build_trailing_metadata(error, ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Callers who have the same limits, each for themselves."""
+    """Callers of one kind: all have the same limits, counted for each caller apart."""
 
     rates: "Mapping[Access.Rate.ValueType, RateLimiter]"
     uploads: RateLimiter
@@ -155,33 +155,34 @@ class CallerLimits:
     """Keeps the limits of all callers of a process."""
 
     def __init__(self, limits: Limits, max_in_flight: int) -> None:
-        share = _share(limits.share, max_in_flight)
-        many = _share(2 * limits.share, max_in_flight)
-        self._users = _group(limits, 1, CallShares(CALLS_AT_ONCE, share))
-        self._addresses = _group(limits, USERS_PER_ADDRESS, CallShares(ANONYMOUS_CALLS_AT_ONCE, many))
+        share = _compute_share(limits.share, max_in_flight)
+        many = _compute_share(2 * limits.share, max_in_flight)
+        self._users = _build_group(limits, 1, CallShares(CALLS_AT_ONCE, share, max_in_flight))
+        addresses = CallShares(ANONYMOUS_CALLS_AT_ONCE, many, max_in_flight)
+        self._addresses = _build_group(limits, USERS_PER_ADDRESS, addresses)
         internal = RateLimiter(limits.internal_calls)
         self._internal = Group(
             rates=dict.fromkeys(Access.Rate.values(), internal),
             uploads=internal,
-            shares=CallShares(INTERNAL_CALLS_AT_ONCE, many),
+            shares=CallShares(INTERNAL_CALLS_AT_ONCE, many, max_in_flight),
             watches=self._addresses.watches,
             watches_per_subject=self._addresses.watches_per_subject,
         )
         self._internal_scopes: set[str] = set()
-        self._failed = RateLimiter(limits.failed_authentications.times(USERS_PER_ADDRESS))
+        self._failed = RateLimiter(limits.failed_authentications.multiply(USERS_PER_ADDRESS))
         self._refusals = RateLimiter(REFUSALS)
         self._delayed = 0
 
-    def know(self, method: Method) -> None:
+    def register(self, method: Method) -> None:
         """Take whoever has the scope of an internal method for an internal service."""
         if method.scope:
             self._internal_scopes.add(method.scope)
 
-    def group_of(self, call: Call) -> tuple[Group, str]:
+    def find_group(self, call: Call) -> tuple[Group, str]:
         """Whose limits hold for the call, once its caller is known, and the key under which they are kept."""
         caller = call.caller
         if caller is None:
-            return self._addresses, network_of(call.peer)
+            return self._addresses, find_network(call.peer)
         if caller.scopes and self._is_internal(caller.scopes):
             return self._internal, caller.id
         return self._users, caller.id
@@ -191,12 +192,12 @@ class CallerLimits:
 
     def count_failed_authentication(self, call: Call) -> None:
         """Raise RateLimited if too many came from there. A good token is accepted from there all the same."""
-        if wait := self._failed.take(network_of(call.peer)):
+        if wait := self._failed.take(find_network(call.peer)):
             raise RateLimited(wait)
 
     async def delay(self, refusal: CallerLimited | Unauthenticated, call: Call) -> None:
         """Wait before the caller is told, if they are being told all the time."""
-        seconds = self._refusals.take_turn(self.group_of(call)[1], LONGEST_DELAY)
+        seconds = self._refusals.take_turn(self.find_group(call)[1], LONGEST_DELAY)
         if not seconds or self._delayed >= MAX_DELAYED:
             return
         self._delayed += 1
@@ -208,9 +209,9 @@ class CallerLimits:
             refusal.retry_after = max(0.001, refusal.retry_after - seconds)
 
 
-def _group(limits: Limits, times: int, shares: CallShares) -> Group:
+def _build_group(limits: Limits, times: int, shares: CallShares) -> Group:
     def limiter(rate: Rate) -> RateLimiter:
-        return RateLimiter(rate.times(times))
+        return RateLimiter(rate.multiply(times))
 
     writes = limiter(limits.writes)
     return Group(
@@ -228,12 +229,12 @@ def _group(limits: Limits, times: int, shares: CallShares) -> Group:
     )
 
 
-def _share(share: float, max_in_flight: int) -> int:
+def _compute_share(share: float, max_in_flight: int) -> int:
     return max(1, min(max_in_flight, int(max_in_flight * share)))
 
 
 @lru_cache(maxsize=1024)
-def network_of(address: str) -> str:
+def find_network(address: str) -> str:
     """What one customer has of addresses: an IPv4 address, or the first 64 bits of an IPv6 address (RFC 6177).
 
     An IPv4 address written as IPv6 (RFC 4291, section 2.5.5.2) is the former. What is no address stays as it is.

@@ -1,9 +1,7 @@
-"""What the contract says of a method, read once from its descriptor: access, required fields, size, time."""
+"""What the contract says of a method, read once from its descriptor: access, required fields, size, timeout."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from operator import attrgetter, methodcaller
 from typing import Any
 
@@ -13,6 +11,7 @@ from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from livestream.service_config import timeouts
 from livestream.v1.access_pb2 import Access, access
 from livestream_server.errors import InvalidArgument, Violation
 
@@ -59,19 +58,20 @@ def find_method(service: str, name: str) -> Method:
     descriptor: MethodDescriptor = Default().FindServiceByName(service).methods_by_name[name]
     option: Access = descriptor.GetOptions().Extensions[access]
     fields = descriptor.input_type.fields
+    path = f"/{service}/{name}"
     file = next((each.name for each in fields if each.type == each.TYPE_BYTES), "")
     return Method(
         service=service,
         name=name,
         response=GetMessageClass(descriptor.output_type),
-        path=f"/{service}/{name}",
+        path=path,
         level=option.level or Access.LEVEL_REQUIRED,
         scope=option.scope,
         rate=option.rate,
         file=file,
-        required={each.name: _presence_check(each) for each in fields if _is_required(each)},
+        required={each.name: _build_presence_check(each) for each in fields if _is_required(each)},
         max_request_bytes=LARGE_REQUEST_BYTES if file else SMALL_REQUEST_BYTES,
-        timeout=_read_timeouts()[f"{service}/{name}"],
+        timeout=timeouts()[path],
         event_id=option.events.id,
         watched=option.events.watched,
     )
@@ -81,15 +81,5 @@ def _is_required(field: FieldDescriptor) -> bool:
     return field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
 
 
-def _presence_check(field: FieldDescriptor) -> Callable[[Message], Any]:
+def _build_presence_check(field: FieldDescriptor) -> Callable[[Message], Any]:
     return methodcaller("HasField", field.name) if field.has_presence else attrgetter(field.name)
-
-
-def _read_timeouts() -> dict[str, float]:
-    """Seconds per `service/method`, as clients are told in service_config.json."""
-    config = json.loads(files("livestream.v1").joinpath("service_config.json").read_text())
-    return {
-        f"{name['service']}/{name['method']}": float(entry["timeout"].removesuffix("s"))
-        for entry in config["methodConfig"]
-        for name in entry["name"]
-    }

@@ -1,4 +1,7 @@
-"""pygrpc-native's server, mended where it would break a promise. Imports an extra, so only `engine.py` imports this."""
+"""pygrpc-native's server, corrected where it would break what the service promises.
+
+It imports an extra, so only `engine.py` imports this module.
+"""
 
 import asyncio
 from typing import Any

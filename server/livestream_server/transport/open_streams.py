@@ -1,7 +1,7 @@
 """The server streams that are open in this process, and what ends one before it is over.
 
 A stream ends with the caller's deadline or the method's usual one, with the caller's token, with the process, or when
-its caller does not read. Nothing is kept for a slow reader but the one answer that is being written.
+its caller does not read. Back-pressure: for a slow reader nothing is buffered but the one answer that is being written.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class OpenStream:
 
 
 class OpenStreams:
-    """All of them: a limit, and a way to end them."""
+    """All open streams of the process: their limit, and a way to end them."""
 
     def __init__(self, limit: int, slow_seconds: float) -> None:
         self._limit = limit

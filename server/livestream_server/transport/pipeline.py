@@ -5,6 +5,7 @@ wrapped once, at registration, so the gRPC server and the in-process gateway run
 handler takes bytes, because a message that cannot be parsed is an answer to give, not an exception to leak.
 """
 
+import asyncio
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
@@ -16,6 +17,7 @@ from google.protobuf.descriptor_pool import Default
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from livestream.addresses import Network
 from livestream.v1.access_pb2 import Access
 from livestream_server.errors import (
     CallerLimited,
@@ -30,12 +32,12 @@ from livestream_server.errors import (
 from livestream_server.protocols import Caller
 from livestream_server.transport.call import Call, Metadata, begin_call
 from livestream_server.transport.deadlines import Deadlines
-from livestream_server.transport.forwarded import Network
 from livestream_server.transport.limits import NO_LIMITS, CallerLimits, Group, Limits
 from livestream_server.transport.methods import Method, find_method
 from livestream_server.transport.observing import Observer
 from livestream_server.transport.open_streams import OpenStreams
-from livestream_server.transport.status import to_status_code, trailing_metadata
+from livestream_server.transport.reading import READ_SECONDS, Request, receive
+from livestream_server.transport.status import build_trailing_metadata, to_status_code
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Behaviour = Callable[[Any, Call], Awaitable[Message]]
@@ -53,7 +55,7 @@ class Guards:
     authenticate: Callable[[str], Awaitable[Caller]]
     """The caller of an `authorization` value; raises Unauthenticated."""
 
-    explain: Callable[[Exception], ServiceError | None]
+    translate: Callable[[Exception], ServiceError | None]
     """What an exception of a store means; None if it is unexpected."""
 
     database_deadline: Callable[[float], AbstractContextManager[None]]
@@ -83,7 +85,7 @@ class Registry:
         """
         for rpc in Default().FindServiceByName(service).methods:
             method = find_method(service, rpc.name)
-            wrap = self._pipeline.server_stream if rpc.server_streaming else self._pipeline.unary
+            wrap = self._pipeline.wrap_stream if rpc.server_streaming else self._pipeline.wrap_unary
             handler = (
                 grpc.unary_stream_rpc_method_handler if rpc.server_streaming else grpc.unary_unary_rpc_method_handler
             )
@@ -121,25 +123,25 @@ class _Pipeline:
         self._deadlines = Deadlines()
         self.streams = OpenStreams(guards.max_streams, guards.slow_seconds)
 
-    def unary(self, method: Method, handler: Handler) -> Handler:
-        self._limits.know(method)
+    def wrap_unary(self, method: Method, handler: Handler) -> Handler:
+        self._limits.register(method)
         endpoint = _Endpoint(method, handler.request_deserializer, handler.unary_unary, Observer(method))
         return grpc.unary_unary_rpc_method_handler(
             self._wrap(endpoint, self._run_unary), response_serializer=handler.response_serializer
         )
 
-    def server_stream(self, method: Method, handler: Handler) -> Handler:
-        self._limits.know(method)
+    def wrap_stream(self, method: Method, handler: Handler) -> Handler:
+        self._limits.register(method)
         endpoint = _Endpoint(method, handler.request_deserializer, handler.unary_stream, Observer(method, streams=True))
         return grpc.unary_stream_rpc_method_handler(
             self._wrap(endpoint, self._run_stream), response_serializer=handler.response_serializer
         )
 
-    def _wrap(self, endpoint: _Endpoint, run: Callable[[_Endpoint, bytes, Context, Call], Awaitable[Any]]) -> Any:
+    def _wrap(self, endpoint: _Endpoint, run: Callable[[_Endpoint, Request, Context, Call], Awaitable[Any]]) -> Any:
         """What gRPC calls; `run` gives the answer, or has written all answers of a stream when it returns."""
         trusted = self._guards.trusted_proxies
 
-        async def answer(request: bytes, context: Context) -> Any:
+        async def answer(request: Request, context: Context) -> Any:
             metadata = cast("Metadata", context.invocation_metadata() or ())
             call = begin_call(endpoint.method.path, metadata, context.peer(), trusted_proxies=trusted)
             since = endpoint.observer.start()
@@ -164,12 +166,12 @@ class _Pipeline:
             if failure:
                 # Last of all: a caller who does not read takes the status when they read again, if ever.
                 await _abort(context, failure, call)
-            context.set_trailing_metadata(_trailing_metadata(call))
+            context.set_trailing_metadata(_build_trailing_metadata(call))
             return response
 
         return answer
 
-    async def _run_unary(self, endpoint: _Endpoint, request: bytes, context: Context, call: Call) -> Message:
+    async def _run_unary(self, endpoint: _Endpoint, request: Request, context: Context, call: Call) -> Message:
         if self._in_flight >= self._guards.max_in_flight:
             raise Overloaded
         self._in_flight += 1
@@ -179,10 +181,10 @@ class _Pipeline:
                 group, key = await self._admit(endpoint.method, call)
                 if call.only_admission:
                     return endpoint.method.response()
-                if not group.shares.take(key):
+                if not group.shares.take(key, self._guards.max_in_flight - self._in_flight):
                     await group.shares.wait(key)
                 try:
-                    message = _parse(endpoint, request)
+                    message = _parse(endpoint, await receive(request))
                     if endpoint.method.file and getattr(message, endpoint.method.file):
                         group.take_upload(key)
                     running = endpoint.behaviour(message, call)
@@ -195,7 +197,7 @@ class _Pipeline:
         finally:
             self._in_flight -= 1
 
-    async def _run_stream(self, endpoint: _Endpoint, request: bytes, context: Context, call: Call) -> None:
+    async def _run_stream(self, endpoint: _Endpoint, request: Request, context: Context, call: Call) -> None:
         """Like `_run_unary`, but a stream lives long: its database commands keep their own deadlines."""
         seconds = min(_read_deadline(endpoint.method, context), endpoint.method.timeout)
         async with self.streams.open(seconds) as stream:
@@ -203,10 +205,11 @@ class _Pipeline:
             group, key = await self._admit(endpoint.method, call)
             if call.caller:
                 stream.end_at(call.caller.expires_at)
-            with group.watches.opened(key):
-                message = _parse(endpoint, request)
+            with group.watches.open(key):
+                async with asyncio.timeout(READ_SECONDS):
+                    message = _parse(endpoint, await receive(request))
                 watched = getattr(message, endpoint.method.watched, "")
-                with group.watches_per_subject.opened((key, watched)):
+                with group.watches_per_subject.open((key, watched)):
                     answers = endpoint.behaviour(message, call)
                     await stream.send(answers, context, call, endpoint.method.event_id)
 
@@ -224,7 +227,7 @@ class _Pipeline:
         except Unauthenticated:
             self._limits.count_failed_authentication(call)
             raise
-        group, key = self._limits.group_of(call)
+        group, key = self._limits.find_group(call)
         if call.only_admission:
             group.check(method, key)
         else:
@@ -243,7 +246,7 @@ class _Pipeline:
     def _to_service_error(self, error: Exception) -> ServiceError | None:
         if isinstance(error, ServiceError):
             return error
-        return DeadlineExceeded() if isinstance(error, TimeoutError) else self._guards.explain(error)
+        return DeadlineExceeded() if isinstance(error, TimeoutError) else self._guards.translate(error)
 
 
 def _read_deadline(method: Method, context: Context) -> float:
@@ -263,7 +266,7 @@ def _parse(endpoint: _Endpoint, request: bytes) -> Message:
     return message
 
 
-def _trailing_metadata(call: Call) -> Metadata:
+def _build_trailing_metadata(call: Call) -> Metadata:
     """What travels after a success. A gateway that asks for admission is told whom it was given to."""
     request_id = ("x-request-id", call.request_id)
     if call.only_admission:
@@ -272,5 +275,5 @@ def _trailing_metadata(call: Call) -> Metadata:
 
 
 async def _abort(context: Context, failure: ServiceError, call: Call) -> NoReturn:
-    await context.abort(to_status_code(type(failure)), str(failure), trailing_metadata(failure, call.request_id))
+    await context.abort(to_status_code(type(failure)), str(failure), build_trailing_metadata(failure, call.request_id))
     raise AssertionError  # abort raises

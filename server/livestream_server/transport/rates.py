@@ -29,7 +29,7 @@ class Rate:
         calls, _, unit = text.partition("/")
         return cls(int(calls), _SECONDS[unit])
 
-    def times(self, factor: int) -> Self:
+    def multiply(self, factor: int) -> Self:
         """As many times that rate."""
         return type(self)(self.calls * factor, self.seconds)
 
@@ -48,7 +48,7 @@ class RateLimiter:
     def take(self, key: str) -> float:
         """Use one, and answer 0; if none is left, use nothing, and answer in how many seconds there will be one."""
         now = self._clock()
-        after = self._after(key, now)
+        after = self._compute_whole_again(key, now)
         if after - now > self._burst:
             return (after - now - self._burst) / _NANOSECONDS
         self._keep(key, after, now)
@@ -57,18 +57,18 @@ class RateLimiter:
     def check(self, key: str) -> float:
         """What `take` would answer; nothing is used."""
         now = self._clock()
-        after = self._after(key, now)
+        after = self._compute_whole_again(key, now)
         return max(0, after - now - self._burst) / _NANOSECONDS
 
     def take_turn(self, key: str, at_most: float) -> float:
         """Use one in any case, and answer in how many seconds its turn comes: at most `at_most`."""
         now = self._clock()
         latest = now + self._burst + round(at_most * _NANOSECONDS)
-        after = min(self._after(key, now), latest)
+        after = min(self._compute_whole_again(key, now), latest)
         self._keep(key, after, now)
         return max(0, after - now - self._burst) / _NANOSECONDS
 
-    def _after(self, key: str, now: int) -> int:
+    def _compute_whole_again(self, key: str, now: int) -> int:
         """When the key will have its whole rate again, if it uses one more now."""
         whole_again = self._whole_again.get(key, now)
         return max(whole_again, now) + self._interval

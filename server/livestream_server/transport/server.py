@@ -10,11 +10,12 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from livestream_server.settings import Settings
-from livestream_server.transport.certificates import server_credentials
-from livestream_server.transport.engine import bare_server
+from livestream_server.transport.certificates import build_server_credentials
+from livestream_server.transport.engine import create_server
 from livestream_server.transport.health import Health
 from livestream_server.transport.limits import StreamsWithoutToken
 from livestream_server.transport.pipeline import Handler
+from livestream_server.transport.reading import ReadsWithoutToken, read_late
 
 _log = structlog.get_logger("livestream.server")
 
@@ -27,13 +28,18 @@ class GrpcServer:
     def __init__(self, handlers: Mapping[str, Handler], settings: Settings, *, reuse_port: bool = False) -> None:
         self._settings = settings
         self._services = sorted({path.split("/")[1] for path in handlers})
-        self._server = bare_server(settings, reuse_port=reuse_port)
+        self._server = create_server(settings, reuse_port=reuse_port)
+        late = settings.engine == "grpcio"  # the other one reads messages before it tells of their calls
         for service, paths in groupby(sorted(handlers), key=lambda path: path.split("/")[1]):
             methods = {path.split("/")[2]: handlers[path] for path in paths}
+            if late:
+                methods = {name: read_late(each) for name, each in methods.items()}
             self._server.add_registered_method_handlers(service, methods)
         self._streams = StreamsWithoutToken()
         self._health = Health(self._streams)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(
+            self._health, ReadsWithoutToken(self._server) if late else self._server
+        )
         if settings.reflection:
             self._add_reflection()
 
@@ -45,7 +51,7 @@ class GrpcServer:
         servicer = reflection.aio.ReflectionServicer(names)
 
         async def info(requests: Any, context: Any) -> AsyncIterator[Any]:
-            async with self._streams.opened(context):
+            async with self._streams.open(context):
                 async for each in servicer.ServerReflectionInfo(requests, context):
                     yield each
 
@@ -63,7 +69,7 @@ class GrpcServer:
 
         Raises OSError if the address is taken, UnusableSetting if the certificates cannot be used.
         """
-        credentials = server_credentials(self._settings)
+        credentials = build_server_credentials(self._settings)
         try:
             if credentials:
                 return self._server.add_secure_port(address, credentials)

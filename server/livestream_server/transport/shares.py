@@ -10,10 +10,15 @@ from livestream_server.errors import TooManyCalls
 class CallShares:
     """Of each caller some calls are answered at once, and some wait for these, in their order; more are refused."""
 
-    def __init__(self, at_once: int, at_most: int) -> None:
-        """`at_once` calls of one caller are answered at the same time; `at_most` are taken, with those that wait."""
+    def __init__(self, at_once: int, at_most: int, of: int) -> None:
+        """`at_once` calls of one caller are answered at the same time; `at_most` are taken, with those that wait.
+
+        `of` is how many calls a process takes. The fewer places are left, the fewer one caller may have, so that
+        several who take all that they may leave some for those who have none.
+        """
         self._at_once = at_once
         self._at_most = at_most
+        self._of = of
         self._taken: dict[str, int] = {}
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
 
@@ -22,13 +27,13 @@ class CallShares:
         if self._taken.get(key, 0) >= self._at_most:
             raise TooManyCalls
 
-    def take(self, key: str) -> bool:
+    def take(self, key: str, left: int) -> bool:
         """Take a call of the caller, which must `end`; the answer is whether it may go on without `wait`.
 
-        Raises TooManyCalls, and takes nothing.
+        `left` is how many calls the process would take after this one. Raises TooManyCalls, and takes nothing.
         """
         taken = self._taken.get(key, 0)
-        if taken >= self._at_most:
+        if taken >= self._at_most or taken * (self._of - self._at_most) > self._at_most * left:
             raise TooManyCalls
         self._taken[key] = taken + 1
         return taken < self._at_once

@@ -18,6 +18,7 @@ _CODES: dict[type[errors.ServiceError], grpc.StatusCode] = {
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
     errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.FailedPrecondition: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Aborted: grpc.StatusCode.ABORTED,
     errors.ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -30,7 +31,7 @@ def to_status_code(kind: type[errors.ServiceError]) -> grpc.StatusCode:
     return next(_CODES[each] for each in kind.__mro__ if each in _CODES)
 
 
-def trailing_metadata(error: errors.ServiceError, request_id: str) -> tuple[tuple[str, str | bytes], ...]:
+def build_trailing_metadata(error: errors.ServiceError, request_id: str) -> tuple[tuple[str, str | bytes], ...]:
     """What travels beside code and message: the details, and the id under which the log knows the call."""
     status = Status(code=to_status_code(type(error)).value[0], message=str(error))
     status.details.add().Pack(ErrorInfo(reason=error.reason, domain=errors.DOMAIN, metadata=error.metadata))

@@ -1,65 +1,19 @@
-"""Values of the wire as values of the language, and back; every servicer uses them."""
+"""The old place of `parsing`, `presenting` and `clock`, until the packages import from there."""
 
-import hashlib
-import re
-from datetime import UTC, datetime, timedelta
+from livestream_server.clock import utc_now
+from livestream_server.transport.parsing import (
+    parse_idempotency,
+    parse_idempotency_key,
+    parse_instant,
+    parse_object_id,
+)
+from livestream_server.transport.presenting import to_timestamp
 
-from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
-
-from livestream_server.errors import InvalidArgument, Violation
-from livestream_server.transport.call import is_request_id
-
-_ID = re.compile(r"[0-9a-f]{24}")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def parse_object_id(field: str, value: str) -> str:
-    """`value`, if it is 24 hexadecimal digits in lower case; raises InvalidArgument otherwise."""
-    if not _ID.fullmatch(value):
-        raise InvalidArgument(Violation(field, "must be 24 hexadecimal digits in lower case"))
-    return value
-
-
-def parse_instant(field: str, value: Timestamp) -> datetime:
-    """The instant in UTC, cut to the millisecond; raises InvalidArgument if there is no such date."""
-    try:
-        at = value.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise InvalidArgument(Violation(field, "must be a date of the years 1 to 9999")) from None
-    return at.replace(microsecond=at.microsecond // 1000 * 1000)
-
-
-def parse_idempotency_key(request_id: str) -> str | None:
-    """The idempotency key, or None if the caller gave none; raises InvalidArgument if it can be none."""
-    if request_id and not is_request_id(request_id):
-        raise InvalidArgument(Violation("request_id", "must be 1 to 64 visible ASCII characters"))
-    return request_id or None
-
-
-def parse_idempotency(request: Message) -> tuple[str, bytes] | tuple[None, None]:
-    """The idempotency key in `request_id` and the fingerprint of the content that it stands for; nothing without a key.
-
-    Raises InvalidArgument if the key is not 1 to 64 visible ASCII characters.
-    """
-    key = parse_idempotency_key(getattr(request, "request_id"))  # noqa: B009 - a field that only some messages have
-    if key is None:
-        return None, None
-    content = type(request)()
-    content.CopyFrom(request)
-    content.ClearField("request_id")
-    return key, hashlib.sha256(content.SerializeToString(deterministic=True)).digest()
-
-
-def to_timestamp(at: datetime | None) -> Timestamp | None:
-    """`at` for a message; None leaves the field unset."""
-    if at is None:
-        return None
-    since = at - _EPOCH
-    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
-
-
-def utc_now() -> datetime:
-    """The service's clock: UTC, cut to the millisecond."""
-    now = datetime.now(UTC)
-    return now - timedelta(microseconds=now.microsecond % 1000)
+__all__ = [
+    "parse_idempotency",
+    "parse_idempotency_key",
+    "parse_instant",
+    "parse_object_id",
+    "to_timestamp",
+    "utc_now",
+]

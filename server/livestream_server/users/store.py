@@ -2,35 +2,19 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from bson import ObjectId
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
-from livestream.v1.user_pb2 import Media, UserSummary
-from livestream.v1.user_service_pb2 import UserProfile
 from livestream_server.bounded_cache import BoundedCache
 from livestream_server.mongo.client import Database, Document
 from livestream_server.mongo.document_loader import DocumentLoader
-from livestream_server.transport.values import to_timestamp
-from livestream_server.users.model import ID, RegistrationIncomplete, UserNotFound
+from livestream_server.users.model import Photo, Profile, RegistrationIncomplete, User, UserNotFound
+from livestream_server.vocabulary import ID
 
-CACHE_SIZE = 10_000  # users, of about 600 bytes each
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """A recorded user."""
-
-    summary: UserSummary
-    profile: UserProfile
-
-
-_Kept = tuple[bytes, bytes, float]
-"""A summary and a profile, encoded, and until when they hold. As messages they would take ten times the memory."""
+CACHE_SIZE = 5_000  # users, of about 2 KB each together with the messages that the presenter keeps of them
 
 
 class Users:
@@ -43,73 +27,46 @@ class Users:
         self._cache_seconds = cache_seconds
         self._monotonic = monotonic
         self._by_id = DocumentLoader(self._users)
-        self._cache: BoundedCache[str, _Kept] = BoundedCache(CACHE_SIZE)
+        self._cache: BoundedCache[str, tuple[User, float]] = BoundedCache(CACHE_SIZE)
+        """Users, and until when they hold."""
 
     async def prepare(self) -> None:
         """Create the index that finds users by username; nothing happens if it is there."""
         await self._users.create_indexes([IndexModel([("username", ASCENDING)], name="username")])
 
-    async def find_summaries(self, ids: Collection[str]) -> Mapping[str, UserSummary]:
-        """The summaries of those of `ids` that are recorded, in at most one read."""
-        return {
-            key: UserSummary.FromString(summary) for key, (summary, _, _) in (await self._find_encoded(ids)).items()
-        }
-
     async def find(self, ids: Collection[str]) -> Mapping[str, User]:
-        """Those of `ids` that are recorded, with their profiles, in at most one read."""
-        return {
-            key: User(UserSummary.FromString(summary), UserProfile.FromString(profile))
-            for key, (summary, profile, _) in (await self._find_encoded(ids)).items()
-        }
-
-    async def _find_encoded(self, ids: Collection[str]) -> Mapping[str, _Kept]:
+        """Those of `ids` that are recorded, in at most one read. One that has not changed is the same object again."""
         now = self._monotonic()
-        found: dict[str, _Kept] = {}
+        found: dict[str, User] = {}
         wanted: list[str] = []
         for each in ids:
-            hit = self._cache.get(each)
-            if hit is not None and hit[2] > now:
-                found[each] = hit
+            if each in self._cache and self._cache[each][1] > now:
+                found[each] = self._cache[each][0]
             else:
                 wanted.append(each)
         if wanted:
             documents = await self._by_id.find(wanted)
             for each in wanted:
                 if each in documents:
-                    user = _user(self._by_id.decode(documents[each]))
-                    summary, profile = user.summary.SerializeToString(), user.profile.SerializeToString()
-                    found[each] = summary, profile, now + self._cache_seconds
-                    self._cache.put(each, found[each])
+                    found[each] = self._keep(from_document(self._by_id.decode(documents[each])), now)
         return found
 
-    async def get_summary(self, user_id: str) -> UserSummary:
-        """The summary of one user; raises UserNotFound."""
-        return (await self.find_summaries_with(user_id, []))[user_id]
-
-    async def find_summaries_with(self, user_id: str, others: Collection[str]) -> Mapping[str, UserSummary]:
-        """The summaries of one user and of others, in at most one read; raises UserNotFound if there is no such one."""
-        summaries = await self.find_summaries({user_id, *others})
-        if user_id not in summaries:
-            raise UserNotFound(user_id)
-        return summaries
-
-    async def find_summaries_for(self, caller: str, others: Collection[str]) -> Mapping[str, UserSummary]:
-        """The summaries of `caller` and `others`, in at most one read.
-
-        Raises RegistrationIncomplete if the caller is not recorded.
-        """
-        summaries = await self.find_summaries({caller, *others})
-        if caller not in summaries:
-            raise RegistrationIncomplete(caller)
-        return summaries
+    def _keep(self, user: User, now: float) -> User:
+        """Put the user into the cache, as the object that is there already if it is equal."""
+        if user.id in self._cache and self._cache[user.id][0] == user:
+            user = self._cache[user.id][0]
+        self._cache.put(user.id, (user, now + self._cache_seconds))
+        return user
 
     async def require_registered(self, caller: str) -> None:
         """Raise RegistrationIncomplete unless the caller is recorded. Asked first: it tells nothing of what exists."""
-        await self.find_summaries_for(caller, [])
+        if not await self.find([caller]):
+            raise RegistrationIncomplete(caller)
 
     async def require_known(self, user_id: str) -> None:
         """Raise UserNotFound unless the user is recorded."""
-        await self.get_summary(user_id)
+        if not await self.find([user_id]):
+            raise UserNotFound(user_id)
 
     async def find_ids_by_username(self, username: str) -> frozenset[str]:
         """The ids of everyone with this username, of whom there should be one; an id names itself."""
@@ -117,68 +74,73 @@ class Users:
             return frozenset([username])
         return frozenset([str(each["_id"]) async for each in self._users.find({"username": username}, {"username": 1})])
 
-    async def put(self, summary: UserSummary, updated_at: datetime, profile: UserProfile | None = None) -> User:
+    async def put(self, user: User) -> User:
         """Record a user unless a record of the same time or later is there; answers with what is recorded."""
-        key, user = ObjectId(summary.id), User(summary, profile or UserProfile())
-        document = {**_to_document(user), "schema": 1, "updated_at": updated_at}
+        key, document = ObjectId(user.id), to_document(user)
+        older, change = {"_id": key, "updated_at": {"$lt": user.updated_at}}, {"$set": document}
         try:
-            await self._users.update_one(
-                {"_id": key, "updated_at": {"$lt": updated_at}}, {"$set": document}, upsert=True
-            )
-        except DuplicateKeyError:  # the id is there, and not older
+            await self._users.update_one(older, change, upsert=True)
+        except DuplicateKeyError:  # a record is there: not older, or written since the update looked for one
+            await self._users.update_one(older, change)
             recorded = await self._users.find_one({"_id": key})
-            user = _user(recorded) if recorded else user
-        self._cache.pop(summary.id, None)
+            user = from_document(recorded) if recorded else user
+        self._cache.pop(user.id, None)
         return user
 
 
-def _to_document(user: User) -> Document:
-    summary, profile = user.summary, user.profile
-    photo = summary.profile_photo
+def to_document(user: User) -> Document:
+    """The user as it is stored, but for the `_id`."""
+    photo, profile = user.photo, user.profile
     return {
-        "username": summary.username,
-        "name": summary.name,
-        "surname": summary.surname,
-        "availability_status": summary.availability_status,
+        "schema": 1,
+        "username": user.username,
+        "name": user.name,
+        "surname": user.surname,
+        "availability_status": user.availability_status,
         "profile_photo": {
             "_id": ObjectId(photo.id),
             "url": photo.url,
             "type": photo.type,
             "variants": dict(photo.variants),
-            "created_at": photo.created_at.ToDatetime(),
-            "updated_at": photo.updated_at.ToDatetime(),
+            "created_at": photo.created_at,
+            "updated_at": photo.updated_at,
         }
-        if summary.HasField("profile_photo")
+        if photo
         else None,
         "profile": {
-            "followers_count": profile.followers_count if profile.HasField("followers_count") else None,
-            "following_count": profile.following_count if profile.HasField("following_count") else None,
-            "expertise": profile.expertise if profile.HasField("expertise") else None,
+            "followers_count": profile.followers_count,
+            "following_count": profile.following_count,
+            "expertise": profile.expertise,
             "interests": list(profile.interests),
         },
+        "updated_at": user.updated_at,
     }
 
 
-def _user(document: Mapping[str, Any]) -> User:
-    return User(_summary(document), UserProfile(**document.get("profile", {})))
-
-
-def _summary(document: Mapping[str, Any]) -> UserSummary:
-    photo = document["profile_photo"]
-    return UserSummary(
+def from_document(document: Mapping[str, Any]) -> User:
+    """The user that was stored."""
+    photo, profile = document["profile_photo"], document["profile"]
+    return User(
         id=str(document["_id"]),
         username=document["username"],
         name=document["name"],
         surname=document["surname"],
         availability_status=document["availability_status"],
-        profile_photo=Media(
+        photo=Photo(
             id=str(photo["_id"]),
             url=photo["url"],
             type=photo["type"],
-            variants=photo["variants"],
-            created_at=to_timestamp(photo["created_at"]),
-            updated_at=to_timestamp(photo["updated_at"]),
+            variants=tuple(photo["variants"].items()),
+            created_at=photo["created_at"],
+            updated_at=photo["updated_at"],
         )
         if photo
         else None,
+        profile=Profile(
+            followers_count=profile["followers_count"],
+            following_count=profile["following_count"],
+            expertise=profile["expertise"],
+            interests=tuple(profile["interests"]),
+        ),
+        updated_at=document["updated_at"],
     )

@@ -1,1 +1,1 @@
-"""Watching: what happens to a stream, told to everyone who asks, while it happens."""
+"""Watching: what happens to a stream, sent to everyone who watches it."""

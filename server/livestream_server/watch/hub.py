@@ -1,4 +1,4 @@
-"""What watchers wait for: one hub per process, however many watch."""
+"""The hub that keeps all streams that are watched in this process up to date, with one read each."""
 
 import asyncio
 import itertools
@@ -11,12 +11,13 @@ import structlog
 
 from livestream_server.mongo import failures
 from livestream_server.protocols import Bans, Clock, Journal, Journals, Participants
+from livestream_server.watch.model import Levels
 from livestream_server.watch.store import ChangeNotifier
-from livestream_server.watch.watcher import Levels
 
 LEVELS_EVERY = 1.0
-LOOK_AGAIN_EVERY = 15
-"""In turns of the above: how often a watched stream is read anyway, so that a missed change event is a delay only."""
+"""Seconds between two reads of the levels."""
+POLL_EVERY = 15
+"""In turns of LEVELS_EVERY. A missed change-stream event is found at the next poll (15 s)."""
 
 RETRY_AFTER = 1.0
 READ_SECONDS = 5.0
@@ -31,28 +32,28 @@ class Topic:
         self.stream_id = stream_id
         self.journal: Journal | None = None
         self.levels: Levels | None = None
-        self.moved = asyncio.Event()
-        """Set when journal or levels have changed; a new one takes its place then."""
+        self.changed = asyncio.Event()
+        """Set when journal or levels have changed; a new event takes its place then."""
         self.watchers = 0
         self.reading = asyncio.Lock()
         self.read_began = 0
 
-    def now(self) -> tuple[asyncio.Event, Journal, Levels]:
-        """Journal and levels as they are, and an event that says when they no longer are."""
+    def read(self) -> tuple[asyncio.Event, Journal, Levels]:
+        """Journal and levels as they are, and an event that is set when either changes."""
         if self.journal is None:
-            raise LookupError("a stream that was not read")
-        return self.moved, self.journal, self.levels or Levels()
+            raise LookupError("the stream was not read yet")
+        return self.changed, self.journal, self.levels or Levels()
 
     def publish(self, journal: Journal | None = None, levels: Levels | None = None) -> None:
-        """Let every watcher look."""
+        """Replace what is given, and wake every watcher."""
         self.journal = journal or self.journal
         self.levels = levels or self.levels
-        moved, self.moved = self.moved, asyncio.Event()
-        moved.set()
+        changed, self.changed = self.changed, asyncio.Event()
+        changed.set()
 
 
 class WatchHub:
-    """Keeps the streams that are watched in this process up to date, as long as its work is done."""
+    """Keeps the streams that are watched in this process up to date, while `work` runs."""
 
     def __init__(
         self,
@@ -69,17 +70,17 @@ class WatchHub:
         self._clock = clock
         self._topics: dict[str, Topic] = {}
         self._moments = itertools.count(1)
-        self._wanted = asyncio.Event()
+        self._watched = asyncio.Event()
         self._stale: set[str] = set()
         self._bans_are_stale = False
         self._notified = asyncio.Event()
 
     @asynccontextmanager
-    async def watching(self, stream_id: str) -> AsyncIterator[Topic]:
-        """The stream, read after this was called, and kept up to date for the length of the block; raises NotFound."""
+    async def watch(self, stream_id: str) -> AsyncIterator[Topic]:
+        """The stream, read after this was called, and kept up to date until the block ends; raises NotFound."""
         topic = self._topics.setdefault(stream_id, Topic(stream_id))
         topic.watchers += 1
-        self._wanted.set()
+        self._watched.set()
         try:
             await self._read(topic)
             yield topic
@@ -89,19 +90,19 @@ class WatchHub:
                 del self._topics[stream_id]
 
     def work(self) -> list[Coroutine[Any, Any, None]]:
-        """What must run all the time, each in a task of its own, until cancelled."""
+        """Coroutines that must run all the time, each in a task of its own, until cancelled."""
         return [_repeat(each) for each in (self._listen, self._read_stale, self._measure_all)]
 
     async def _listen(self) -> None:
-        """Note what changed. Nothing is listened to while nobody watches: it costs the database some work."""
-        await self._wanted.wait()
+        """Mark what changed. No change stream is open while nobody watches: each costs the database some work."""
+        await self._watched.wait()
         async with self._notifier.listen() as changes:
-            # Whatever happened before the change stream was open.
+            # Changes from before the change stream was open are not in it.
             self._bans_are_stale = True
             self._mark_stale(self._topics)
             async for change in changes:
                 if not self._topics:
-                    self._wanted.clear()
+                    self._watched.clear()
                     return
                 if change is None:
                     self._bans_are_stale = True
@@ -124,14 +125,14 @@ class WatchHub:
             raise next(iter(failed.values()))
 
     async def _read(self, topic: Topic) -> None:
-        """Read the journal, or wait for somebody whose reading began after this was called."""
+        """Read the journal, or wait for a read by another watcher that began after this was called."""
         asked = next(self._moments)
         async with topic.reading:
             if topic.read_began > asked:
                 return
             began = next(self._moments)
             journal = await self._journals.read(topic.stream_id)
-            # Never back: two reads may be answered by different members while the primary changes.
+            # Never an older one: while the primary changes, two members of the replica set may answer.
             if topic.journal is None or journal.revision > topic.journal.revision:
                 topic.publish(journal)
             if topic.levels is None and not journal.deleted:
@@ -139,7 +140,7 @@ class WatchHub:
             topic.read_began = began
 
     async def _measure_all(self) -> None:
-        """Look at all levels every second, and at all streams now and then."""
+        """Read all levels every second, and all streams at every poll."""
         for turn in itertools.count():
             await asyncio.sleep(LEVELS_EVERY)
             with_bans, self._bans_are_stale = self._bans_are_stale, False
@@ -148,12 +149,12 @@ class WatchHub:
             except Exception:
                 self._bans_are_stale |= with_bans
                 raise
-            if turn % LOOK_AGAIN_EVERY == 0:
+            if turn % POLL_EVERY == 0:
                 self._bans_are_stale = True
                 self._mark_stale(self._topics)
 
     async def _measure(self, topics: Collection[Topic], *, with_bans: bool) -> None:
-        """One count for all streams together, and one read of their bans if these may have changed."""
+        """Count the viewers of all streams with one command; read their bans with another if they may have changed."""
         active = [each.stream_id for each in topics if each.journal and each.journal.active]
         levels = {each.stream_id: each.levels or Levels() for each in topics}
         with failures.deadline(READ_SECONDS):

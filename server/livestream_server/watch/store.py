@@ -1,8 +1,8 @@
-"""Which streams have changed: MongoDB's change streams, as a notifier that says which documents to read.
+"""MongoDB's change streams as a notifier that says which streams to read again.
 
-What has happened is read from a stream's own journal. So it does not matter how often it notifies, or whether a
-notification is lost when the database's primary changes: nothing depends on resume tokens, nor on how long an oplog
-reaches.
+What has happened is read from the stream's own journal. So a repeated notification does no harm, and one that is lost
+when the database's primary changes is made good by the hub's next poll: nothing depends on resume tokens, nor on the
+length of the oplog.
 """
 
 from collections.abc import AsyncIterator
@@ -19,14 +19,14 @@ _PIPELINE: list[Document] = [
 
 
 class ChangeNotifier:
-    """Listens to the database."""
+    """Listens to the change streams of `streams` and `bans`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     @asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[str | None]]:
-        """For everything that is committed from now on: the id of a stream that changed, or None for a ban somewhere.
+        """For every change from now on, the id of the stream that changed, or None if any ban changed.
 
         Raises what the driver raises.
         """

@@ -1,7 +1,4 @@
-"""Whose call it is, where proxies stand between: `X-Forwarded-For` counts as far as trusted proxies have written it.
-
-Service and gateway import nothing of each other, so each has this file; a test keeps the two equal.
-"""
+"""The client's address behind proxies: `X-Forwarded-For` counts as far as trusted proxies have written it."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -16,7 +13,7 @@ _PORT = re.compile(r":[0-9]{1,5}\Z")
 _MAPPED_BITS = 96  # of an IPv6 address before the IPv4 address that it stands for (RFC 4291, 2.5.5.2)
 
 
-def client_address(peer: str, forwarded: Iterable[str], trusted: Sequence[Network]) -> str:
+def find_client(peer: str, forwarded: Iterable[str], trusted: Sequence[Network]) -> str:
     """The address of the client, in its shortest form; `peer` as it is if that is no address.
 
     `peer` is the address that is connected, `forwarded` the values of all `X-Forwarded-For` headers in their order.

@@ -1,12 +1,11 @@
 from collections.abc import Sequence
-from importlib.resources import files
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from livestream_server.transport.forwarded import Address, client_address, parse_address, parse_network
+from livestream.addresses import Address, find_client, parse_address, parse_network
 
 TRUSTED = tuple(map(parse_network, ("10.0.0.0/8", "fd00::/8", "::ffff:192.0.2.0/120")))
 PROXIES = st.one_of(
@@ -47,7 +46,7 @@ def test_whatever_a_client_writes_they_are_who_they_are(
     """Each proxy adds whom it was called by; a client can write only in front of that."""
     *added, peer = client, *proxies
     entries = [*forged, *(data.draw(spelled(each)) for each in added)]
-    assert client_address(data.draw(spelled(peer)), data.draw(headers(entries)), TRUSTED) == str(client)
+    assert find_client(data.draw(spelled(peer)), data.draw(headers(entries)), TRUSTED) == str(client)
 
 
 @given(st.data(), st.one_of(PROXIES, CLIENTS), st.lists(st.one_of(GARBAGE, PROXIES, CLIENTS), max_size=8))
@@ -62,7 +61,7 @@ def test_the_walk_ends_at_a_stranger_or_at_garbage(
         found.append(each)
     wanted = next((each for each in found if not any(each in network for network in TRUSTED)), found[-1])
     texts = [each.replace(",", ";") if isinstance(each, str) else data.draw(spelled(each)) for each in entries]
-    assert client_address(str(peer), data.draw(headers(texts)), TRUSTED) == str(wanted)
+    assert find_client(str(peer), data.draw(headers(texts)), TRUSTED) == str(wanted)
 
 
 @given(st.text(), st.lists(st.text()))
@@ -70,7 +69,7 @@ def test_the_walk_ends_at_a_stranger_or_at_garbage(
 @example("10.0.0.1", ["203.0.113.7," + "10.0.0.1," * 10_000 + "10.0.0.1"])
 def test_any_text_is_judged(peer: str, forwarded: list[str]) -> None:
     """Both come from outside."""
-    judged = client_address(peer, forwarded, TRUSTED)
+    judged = find_client(peer, forwarded, TRUSTED)
     assert judged == peer or parse_address(judged)
 
 
@@ -78,8 +77,7 @@ def test_a_list_without_end_is_not_read_to_its_beginning() -> None:
     """A trusted network that is too wide must not let a caller choose how much we do."""
     everyone = (parse_network("0.0.0.0/0"),)
     assert (
-        client_address("10.0.0.1", ["203.0.113.7," + ",".join(f"10.0.1.{i}" for i in range(33))], everyone)
-        == "10.0.1.1"
+        find_client("10.0.0.1", ["203.0.113.7," + ",".join(f"10.0.1.{i}" for i in range(33))], everyone) == "10.0.1.1"
     )
 
 
@@ -94,9 +92,3 @@ def test_what_is_no_network_is_refused(text: str) -> None:
     """A proxy that is misspelled would be no proxy, and everybody behind it one client."""
     with pytest.raises(ValueError, match=r"appear to be|has host bits"):
         parse_network(text)
-
-
-def test_service_and_gateway_judge_alike() -> None:
-    """Neither may import the other, so each has the file."""
-    service = files("livestream_server.transport").joinpath("forwarded.py").read_text()
-    assert files("livestream_gateway").joinpath("forwarded.py").read_text() == service
