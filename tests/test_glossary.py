@@ -37,21 +37,6 @@ NAMES = {"Invalid", "NotAllowed", "Refused", "Exhausted"}
 PROSE = re.compile(r"\b(chair|seat|bell|dialect|narrator|card|showcase)s?\b", re.IGNORECASE)
 """Words that no comment and no docstring needs, either."""
 
-# What is still to be mended, and in which file. The list only ever gets shorter.
-KNOWN = {
-    "tests/auth/test_verified.py: remembered",
-    "tests/auth/test_verified.py: test_a_refusal_is_not_remembered",
-    "tests/auth/test_verified.py: test_a_remembered_token_still_expires",
-    "tests/auth/test_verified.py: test_what_is_remembered_is_not_the_token",
-    "tests/reminders/test_service.py: test_a_late_wish_keeps_its_stream_from_being_forgotten",
-    "tests/reminders/test_service.py: test_the_same_wish_again_does_not_bring_a_second_call",
-    "tests/reminders/test_service.py: wish",
-    "tests/streams/onlooking.py: bells",
-    "tests/streams/test_life.py: test_an_ended_stream_makes_room_for_the_next",
-    "tests/streams/test_machine.py: open_the_evening",
-    "tests/users/test_store.py: test_absence_is_not_remembered",
-}
-
 
 def _parts(name: str) -> list[str]:
     return [each.lower() for each in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
@@ -93,7 +78,7 @@ def test_retired_words_stay_retired(paths: list[Path]) -> None:
             *(_python(path) if path.suffix == ".py" else _proto(path)),
         ]
     }
-    assert sorted(found - KNOWN) == []
+    assert sorted(found) == []
 
 
 def test_the_glossary_has_every_retired_word() -> None:

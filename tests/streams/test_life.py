@@ -193,7 +193,7 @@ async def test_an_active_stream_must_end_before_it_is_deleted(env: ServiceEnviro
     assert (await delete(env, creator, stream.id)).status == LIVE_STREAM_STATUS_ENDED
 
 
-async def test_an_ended_stream_makes_room_for_the_next(env: ServiceEnvironment, creator: str) -> None:
+async def test_an_ended_stream_lets_the_next_start(env: ServiceEnvironment, creator: str) -> None:
     """One active stream at a time, not one for ever."""
     first = await live(env, creator)
     await end(env, creator, first.id)

@@ -64,7 +64,7 @@ class Life(RuleBasedStateMachine):
     # Life
 
     @initialize(target=made, duo=st.booleans(), paid=st.booleans(), minute=some_minutes)
-    def open_the_evening(self, duo: bool, paid: bool, minute: int | None) -> Any:
+    def create_the_first_stream(self, duo: bool, paid: bool, minute: int | None) -> Any:
         """One stream on air, with somebody watching, and one to come: else few examples would get that far."""
         on_air = self._created("ayse", duo, paid, None)
         self.join(on_air, "ayse", "host")

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter, OrderedDict, deque
 from contextlib import suppress
 
-_MAX_REMEMBERED = 10_000
+_MAX_COSTLY = 10_000
 
 
 class QueueFull(Exception):
@@ -49,7 +49,7 @@ class FairQueue:
         self._costly.pop(user, None)
         if costly:
             self._costly[user] = None
-        if len(self._costly) > _MAX_REMEMBERED:
+        if len(self._costly) > _MAX_COSTLY:
             self._costly.popitem(last=False)
 
     def leave(self, user: bytes) -> None:
