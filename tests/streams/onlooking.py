@@ -76,7 +76,7 @@ class System:
         assert (answer.reason if isinstance(answer, Aborted) else None) == refusal
         return None if refusal else (answer, told)
 
-    def stored(self, stream_id: str) -> Any:
+    def read(self, stream_id: str) -> Any:
         return self.runner.run(self.database["streams"].find_one({"_id": ObjectId(stream_id)}))
 
     def forget(self) -> None:
@@ -148,8 +148,8 @@ def look_at_list(system: System, models: Models, who: str, name: str) -> None:
         lambda: {key for key, each in models.items() if each.is_in(name, who, system.now)},
     )
     if name == "ListMyUpcomingStreams":
-        bells = {each.live_stream.id: each.is_reminder_active for each in answer.streams}
-        assert bells == {key: models[key].will_remind(who) for key in there}
+        active = {each.live_stream.id: each.is_reminder_active for each in answer.streams}
+        assert active == {key: models[key].will_remind(who) for key in there}
     elif name == "GetMyActiveStream":
         assert {answer.live_stream.id} - {""} == there
     else:
@@ -165,7 +165,7 @@ def look_around(system: System, models: Models) -> None:
             look_at_list(system, models, who, name)
     for stream_id, model in models.items():
         look_at_stream(system, stream_id, model, model.creator)
-        document = system.stored(stream_id)
+        document = system.read(stream_id)
         _, changes = number_changes(document)
         assert [each["status"] for _, each in changes if "status" in each] == model.history[1:]
         assert (document["status"], document["deleted_at"] is not None) == (model.status, model.deleted)
