@@ -148,8 +148,8 @@ def look_at_list(system: System, models: Models, who: str, name: str) -> None:
         lambda: {key for key, each in models.items() if each.is_in(name, who, system.now)},
     )
     if name == "ListMyUpcomingStreams":
-        active = {each.live_stream.id: each.is_reminder_active for each in answer.streams}
-        assert active == {key: models[key].will_remind(who) for key in there}
+        bells = {each.live_stream.id: each.is_reminder_active for each in answer.streams}
+        assert bells == {key: models[key].will_remind(who) for key in there}
     elif name == "GetMyActiveStream":
         assert {answer.live_stream.id} - {""} == there
     else:
