@@ -268,7 +268,7 @@ async def changed(streams: Streams, stream: LiveStream, times: int) -> Stream:
     """Change the stream, as a host who enters again and again would."""
     found = await streams.get(stream.id)
     for _ in range(times):
-        assert await streams.enter(found, 0, found.updated_at)
+        assert await streams.enter(found, found.creator, 7, found.updated_at)
     return found
 
 
@@ -299,7 +299,7 @@ async def test_a_refused_change_is_no_change(
     """A revision for something that did not happen would be a gap in the image."""
     await join(env, creator, stream, ROLE_HOST)
     found = await streams.get(stream.id)
-    assert await streams.start(found, found.updated_at) is None
+    assert await streams.start(found, 7, found.updated_at) is None
     _, document = await streams.get_with_changes(stream.id)
     assert document["revision"] == 2
 

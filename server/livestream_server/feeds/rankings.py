@@ -18,6 +18,7 @@ from livestream_server.feeds.listings import live
 from livestream_server.feeds.store import Feeds
 from livestream_server.mongo.client import Database, Document
 from livestream_server.protocols import Clock
+from livestream_server.vocabulary import Role
 
 FEATURED, CREATORS = "featured", "creators"
 FEATURED_LENGTH, CREATORS_LENGTH = 10, 50
@@ -98,6 +99,7 @@ class Rankings:
         """Creators by the number of different users who took a participant in a stream of theirs."""
         pipeline: list[Document] = [
             {"$match": {"joined_at": {"$gte": now - LATELY}}},
+            {"$match": {"role": Role.AUDIENCE.value}},
             {"$group": {"_id": {"creator": "$creator", "viewer": "$_id.user"}}},
             {"$group": {"_id": "$_id.creator", "viewers": {"$sum": 1}}},
             {"$sort": {"viewers": -1, "_id": 1}},

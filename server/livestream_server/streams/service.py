@@ -225,8 +225,7 @@ class LiveStreamServicer:
                 stream.id, stream.creator, viewer, stream.departures_until, now
             )
         while True:
-            place = stream.index_of_joining(user, join.role)
-            broadcaster = stream.broadcasters[place]
+            broadcaster = stream.broadcasters[stream.index_of_joining(user, join.role)]
             if broadcaster.joined_at is not None and stream.status is Status.ACTIVE:
                 if join.role is Role.HOST:
                     await self._streams.record_host_seen(stream, now)
@@ -235,7 +234,7 @@ class LiveStreamServicer:
             entered = (
                 await self._streams.start(stream, participant.uid, now)
                 if join.role is Role.HOST
-                else await self._streams.enter(stream, place, participant.uid, now)
+                else await self._streams.enter(stream, user, participant.uid, now)
             )
             # Where another call was faster, the stream is in another state now: decide again.
             stream = entered or await self._streams.get(stream.id)

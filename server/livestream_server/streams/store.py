@@ -180,8 +180,9 @@ class Streams:
         except DuplicateKeyError:
             raise CreatorAlreadyLive(stream.id) from None
 
-    async def enter(self, stream: Stream, place: int, uid: int, now: datetime) -> Stream | None:
-        """Record that the broadcaster at `place` has entered the active stream; None if it is no longer active."""
+    async def enter(self, stream: Stream, user: str, uid: int, now: datetime) -> Stream | None:
+        """Record that the broadcaster `user` has entered the active stream; None if it is no longer active."""
+        place = next(i for i, each in enumerate(stream.broadcasters) if each.user == user)
         values = {f"broadcasters.{place}.uid": uid, f"broadcasters.{place}.joined_at": now}
         return await self._update_conditionally(stream, [Status.ACTIVE], values, now)
 
