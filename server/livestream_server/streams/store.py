@@ -37,9 +37,6 @@ from livestream_server.streams.model import (
 from livestream_server.vocabulary import ID, EndReason, Role, Status, StreamType
 
 INDEXES = [
-    IndexModel(
-        [("creator", ASCENDING)], name="active_of_creator", partialFilterExpression={"status": Status.ACTIVE.value}
-    ),
     # Not partial: MongoDB's planner does not see that a comparison with a date matches dates alone.
     IndexModel([("due_at", ASCENDING)], name="due_at"),
     IndexModel(
