@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from livestream_gateway.settings import GatewaySettings
 from livestream_run import addresses, memory, operations
 from livestream_run.addresses import Address
-from livestream_run.dev.errors import DevError
+from livestream_run.dev.directory import DevError
 from livestream_run.open_files import allow_open_files
 from livestream_run.watchdog import Heartbeat, exit_on_abort, watch_this_process
 from livestream_run.workers import BROKEN_SETTINGS, supervise
@@ -209,7 +209,7 @@ def _demo(_options: argparse.Namespace) -> int:
 
 def _token(options: argparse.Namespace) -> int:
     from livestream_run.dev.directory import DevDirectory  # noqa: PLC0415 - only this command needs it
-    from livestream_run.dev.token import dev_token  # noqa: PLC0415 - likewise
+    from livestream_run.dev.users import dev_token  # noqa: PLC0415 - likewise
 
     print(dev_token(DevDirectory(options.directory), options.name, options.scope))
     return 0

@@ -76,7 +76,7 @@ class System:
         assert (answer.reason if isinstance(answer, Aborted) else None) == refusal
         return None if refusal else (answer, told)
 
-    def stored(self, stream_id: str) -> Any:
+    def read(self, stream_id: str) -> Any:
         return self.runner.run(self.database["streams"].find_one({"_id": ObjectId(stream_id)}))
 
     def forget(self) -> None:
@@ -166,7 +166,7 @@ def look_around(system: System, models: Models) -> None:
             look_at_list(system, models, who, name)
     for stream_id, model in models.items():
         look_at_stream(system, stream_id, model, model.creator)
-        document = system.stored(stream_id)
+        document = system.read(stream_id)
         _, changes = number_changes(document)
         assert [each["status"] for _, each in changes if "status" in each] == model.history[1:]
         assert (document["status"], document["deleted_at"] is not None) == (model.status, model.deleted)

@@ -193,7 +193,7 @@ async def test_an_active_stream_must_end_before_it_is_deleted(env: ServiceEnviro
     assert (await delete(env, creator, stream.id)).status == LIVE_STREAM_STATUS_ENDED
 
 
-async def test_an_ended_stream_lets_the_next_start(env: ServiceEnvironment, creator: str) -> None:
+async def test_after_an_ended_stream_the_next_may_start(env: ServiceEnvironment, creator: str) -> None:
     """One active stream at a time, not one for ever."""
     first = await live(env, creator)
     await end(env, creator, first.id)
@@ -258,14 +258,14 @@ async def test_racing_transitions_have_one_winner(env: ServiceEnvironment, creat
             return_exceptions=True,
         )
         final = (await get(env, creator, stream.id)).live_stream
-        (winner,) = [place for place, each in enumerate(outcomes) if not isinstance(each, BaseException)]
+        (winner,) = [index for index, each in enumerate(outcomes) if not isinstance(each, BaseException)]
         assert final.status == STATES_OF_RACERS[winner]
         assert final.HasField("started_at") is (final.status == LIVE_STREAM_STATUS_ACTIVE)
         if final.status == LIVE_STREAM_STATUS_ACTIVE:
             await end(env, creator, stream.id)
 
 
-async def swept(streams: Streams, lease: Lease, at: datetime) -> int:
+async def sweep(streams: Streams, lease: Lease, at: datetime) -> int:
     return await Sweeper(streams, LIMITS, lease, lambda: at, every=timedelta(seconds=1)).sweep()
 
 
@@ -278,12 +278,12 @@ async def test_a_stream_that_nobody_starts_expires(
     start.FromDatetime(datetime.now(UTC) + timedelta(hours=2))
     scheduled = await create(env, creator, planned_start_date=start)
     now = datetime.now(UTC)
-    await swept(streams, lease, now + timedelta(hours=2, minutes=59))
+    await sweep(streams, lease, now + timedelta(hours=2, minutes=59))
     assert (await streams.get(scheduled.id)).status == "scheduled"
-    await swept(streams, lease, now + timedelta(hours=3, minutes=1))
+    await sweep(streams, lease, now + timedelta(hours=3, minutes=1))
     assert (await get(env, creator, scheduled.id)).live_stream.status == LIVE_STREAM_STATUS_EXPIRED
     assert (await streams.get(preparing.id)).status == "preparing"
-    await swept(streams, lease, now + timedelta(hours=24, minutes=1))
+    await sweep(streams, lease, now + timedelta(hours=24, minutes=1))
     assert (await get(env, creator, preparing.id)).live_stream.status == LIVE_STREAM_STATUS_EXPIRED
 
 
@@ -294,13 +294,13 @@ async def test_a_stream_whose_host_left_ends_after_the_grace(
     stream = await live(env, creator)
     left = datetime.now(UTC) + timedelta(seconds=1)
     await streams.record_host_left(await streams.get(stream.id), left)
-    await swept(streams, lease, left + timedelta(minutes=1))
+    await sweep(streams, lease, left + timedelta(minutes=1))
     assert (await streams.get(stream.id)).status == "active"
     await streams.record_host_seen(await streams.get(stream.id), left + timedelta(minutes=1))
-    await swept(streams, lease, left + timedelta(minutes=3))
+    await sweep(streams, lease, left + timedelta(minutes=3))
     assert (await streams.get(stream.id)).status == "active"
     await streams.record_host_left(await streams.get(stream.id), left + timedelta(minutes=4))
-    await swept(streams, lease, left + timedelta(minutes=7))
+    await sweep(streams, lease, left + timedelta(minutes=7))
     assert (await get(env, creator, stream.id)).end_reason == END_REASON_HOST_GONE
 
 
@@ -331,7 +331,7 @@ async def test_a_host_whose_tokens_ran_out_is_gone(
 ) -> None:
     """Without any word from Agora, a host who does not renew is no longer there."""
     stream = await live(env, creator)
-    await swept(streams, lease, datetime.now(UTC) + timedelta(minutes=63))
+    await sweep(streams, lease, datetime.now(UTC) + timedelta(minutes=63))
     assert (await get(env, creator, stream.id)).end_reason == END_REASON_HOST_GONE
 
 
@@ -343,9 +343,9 @@ async def test_no_stream_goes_on_for_ever(
     now = datetime.now(UTC)
     for hours in range(1, 12):
         await streams.record_host_seen(await streams.get(stream.id), now + timedelta(hours=hours))
-    await swept(streams, lease, now + timedelta(hours=11, minutes=59))
+    await sweep(streams, lease, now + timedelta(hours=11, minutes=59))
     assert (await streams.get(stream.id)).status == "active"
-    await swept(streams, lease, now + timedelta(hours=12, minutes=1))
+    await sweep(streams, lease, now + timedelta(hours=12, minutes=1))
     assert (await get(env, creator, stream.id)).end_reason == END_REASON_TOO_LONG
 
 
@@ -362,11 +362,11 @@ async def test_any_number_of_sweepers_moves_a_stream_once(
     """The lease only saves work: without it, the conditional update still lets one win."""
     made = [await create(env, creator) for _ in range(10)]
     at = datetime.now(UTC) + timedelta(hours=25)
-    moved = await asyncio.gather(*(swept(streams, lease, at) for _ in range(4)))
+    moved = await asyncio.gather(*(sweep(streams, lease, at) for _ in range(4)))
     assert sum(moved) >= len(made)
     documents = [await streams.get(each.id) for each in made]
     assert {each.status for each in documents} == {"expired"}
-    assert await swept(streams, lease, at) == 0
+    assert await sweep(streams, lease, at) == 0
 
 
 async def test_a_lease_has_one_holder_at_a_time(mongo_uri: str, database_name: str) -> None:

@@ -64,13 +64,13 @@ class Life(RuleBasedStateMachine):
     # Life
 
     @initialize(target=made, duo=st.booleans(), paid=st.booleans(), minute=some_minutes)
-    def create_the_first_stream(self, duo: bool, paid: bool, minute: int | None) -> Any:
+    def begin(self, duo: bool, paid: bool, minute: int | None) -> Any:
         """One stream on air, with somebody watching, and one to come: else few examples would get that far."""
-        on_air = self._created("ayse", duo, paid, None)
+        on_air = self._create("ayse", duo, paid, None)
         self.join(on_air, "ayse", "host")
         self.grant(on_air, "john")
         self.join(on_air, "john", "audience")
-        to_come = self._created("mehmet", duo, paid, 1)
+        to_come = self._create("mehmet", duo, paid, 1)
         self.remind(to_come, "john", minute)
         return multiple(on_air, to_come)
 
@@ -82,9 +82,9 @@ class Life(RuleBasedStateMachine):
         start_in=st.sampled_from([None, None, 1, 30]),
     )
     def create(self, creator: str, duo: bool, paid: bool, start_in: int | None) -> Any:
-        return multiple(self._created(creator, duo, paid, start_in))
+        return multiple(self._create(creator, duo, paid, start_in))
 
-    def _created(self, creator: str, duo: bool, paid: bool, start_in: int | None) -> str:
+    def _create(self, creator: str, duo: bool, paid: bool, start_in: int | None) -> str:
         """The id of a new stream; `start_in` counts hours."""
         guest = next(each for each in USERS if each != creator) if duo else None
         planned = self.system.now + timedelta(hours=start_in) if start_in else None

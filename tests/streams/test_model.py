@@ -38,7 +38,7 @@ def stream(status: Status = Status.PREPARING, **changes: Any) -> Stream:
     return replace(new_stream("d" * 24, duo, CREATOR, None, NOW), status=status)
 
 
-def violated(**changes: Any) -> set[str]:
+def find_violations(**changes: Any) -> set[str]:
     with pytest.raises(InvalidArgument) as caught:
         check_draft(draft(**changes), CREATOR, NOW)
     return {each.field for each in caught.value.violations}
@@ -76,7 +76,7 @@ def violated(**changes: Any) -> set[str]:
 )
 def test_a_draft_that_breaks_a_rule_names_the_field(changes: dict[str, Any], fields: set[str]) -> None:
     """A client developer sees everything that is wrong at once, by field."""
-    assert violated(**changes) == fields
+    assert find_violations(**changes) == fields
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from livestream_server.streams.store import Streams
 from livestream_server.vocabulary import Role
 
 MODERATE = "streams:moderate"
-"""The scope of moderators. It needs no registration, and no creator can ban it away."""
+"""The scope of moderators. Its holder needs no registration, and no ban applies to them."""
 
 
 class Admission:
-    """Decides who may enter and who may look on."""
+    """Decides who may enter, and who may see viewers and events."""
 
     def __init__(self, streams: Streams, users: Users, bans: Bans, grants: Access) -> None:
         self._streams = streams
@@ -22,7 +22,7 @@ class Admission:
         self._grants = grants
 
     async def require_not_blocked(self, stream: Stream, user: str) -> None:
-        """Raise Banned if a ban shuts `user` out. A stream that never had one costs no read."""
+        """Raise Banned if `user` has a ban of the kind `BLOCK`. A stream that never had a ban costs no read."""
         if stream.has_bans:
             await self._bans.require_not_blocked(stream.id, user)
 
@@ -41,7 +41,7 @@ class Admission:
             await self._bans.require_not_blocked(stream.id, caller.id)
 
     async def shows_audience(self, stream: Stream, caller: Caller) -> bool:
-        """Whether the caller may know how many watch: everyone, but of a paid stream only those whom it concerns."""
+        """Whether the caller may know how many watch: everyone, but of a paid stream only those who may enter it."""
         return not _must_pay(stream, caller) or await self._grants.has(stream.id, caller.id)
 
     async def stream_with_audience(self, stream_id: str, caller: Caller) -> Stream:

@@ -11,7 +11,7 @@ from livestream_server.protocols import Clock
 from livestream_server.streams.model import Stream
 from livestream_server.vocabulary import EndReason, Status
 
-if TYPE_CHECKING:  # the store asks these rules when a stream is due
+if TYPE_CHECKING:  # the store imports the rules of this module
     from livestream_server.streams.store import Streams
 
 BATCH = 100
@@ -36,7 +36,7 @@ class Limits:
 
 
 def due_at(stream: Stream, limits: Limits) -> datetime | None:
-    """When time next changes the stream; None if it never will."""
+    """When the stream next expires or ends by itself; None if it never will."""
     if stream.status is Status.PREPARING:
         return stream.created_at + limits.preparing
     if stream.status is Status.SCHEDULED and stream.planned_start:

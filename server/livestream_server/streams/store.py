@@ -37,10 +37,7 @@ from livestream_server.streams.model import (
 from livestream_server.vocabulary import ID, EndReason, Role, Status, StreamType
 
 INDEXES = [
-    IndexModel(
-        [("creator", ASCENDING)], name="active_of_creator", partialFilterExpression={"status": Status.ACTIVE.value}
-    ),
-    # Whole, not partial: MongoDB's planner does not see that a comparison with a date asks for dates alone.
+    # Not partial: MongoDB's planner does not see that a comparison with a date matches dates alone.
     IndexModel([("due_at", ASCENDING)], name="due_at"),
     IndexModel(
         [("status", ASCENDING), ("reminders", ASCENDING)],
@@ -153,7 +150,7 @@ class Streams:
             except DuplicateKeyError:
                 if key and (made := await self.find_by_idempotency_key(stream.creator, key, draft)):
                     return made
-                # Another's stream has this id.
+                # The stream of another creator has this id.
                 another = str(ObjectId())
                 stream = replace(stream, id=another, channel_name=channel_name(stream.title, another))
             else:
@@ -173,7 +170,7 @@ class Streams:
                         write_concern=WRITE_CONCERN,
                     )
             except DuplicateKeyError:
-                # Two first claims of one creator at once: the other one is stored now, and the next try meets it.
+                # Two first claims of one creator at once: the other one is stored now, and the next try updates it.
                 await asyncio.sleep(random.uniform(*PAUSE))  # noqa: S311 - no secret
 
     async def _claim_and_start(
@@ -216,7 +213,7 @@ class Streams:
                 },
                 {"$set": values},
             )
-            if not changed.matched_count:  # they left or came back meanwhile: what is later holds
+            if not changed.matched_count:  # they left or came back meanwhile: the later one counts
                 await self.record_host(stream.id, now, None)
 
     async def record_host_left(self, stream: Stream, since: datetime) -> None:
@@ -279,7 +276,7 @@ class Streams:
         return await self._update_conditionally(stream, DELETABLE, {"deleted_at": now, "due_at": None}, now)
 
     async def find_due(self, now: datetime, limit: int) -> list[Stream]:
-        """Streams that time has changed, the longest due first."""
+        """Streams that are due to expire or to end, the longest due first."""
         found = self._streams.find({"due_at": {"$lte": now}}, HIDDEN).sort("due_at").limit(limit)
         return [from_document(each) async for each in found]
 
@@ -295,7 +292,7 @@ class Streams:
         return await self._update_conditionally(stream, NOT_STARTED, values, now, condition={"due_at": {"$lte": now}})
 
     async def draw_rtm_channel(self, stream_id: str) -> str:
-        """The name of the message channel of a stream that was stored before there was one; drawn once."""
+        """The message channel of a stream that was stored without one; drawn once."""
         missing = {"_id": ObjectId(stream_id), "rtm_channel": None}
         await self._streams.update_one(missing, {"$set": {"rtm_channel": draw_rtm_channel()}})
         document = await self._streams.find_one({"_id": ObjectId(stream_id)}, {"rtm_channel": 1})
