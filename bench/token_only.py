@@ -23,6 +23,7 @@ from livestream_gateway.server import HttpServer, listen
 from livestream_gateway.settings import GatewaySettings
 from livestream_run import logs
 from livestream_server.auth.jwt import Authenticator
+from livestream_server.clock import utc_now
 from livestream_server.mongo import failures
 from livestream_server.participants.model import Participant
 from livestream_server.protocols import Viewer
@@ -36,7 +37,6 @@ from livestream_server.tokens.agora import create_token_issuer
 from livestream_server.transport import limits as caller_limits
 from livestream_server.transport.pipeline import Guards, Registry
 from livestream_server.transport.server import GrpcServer
-from livestream_server.transport.values import utc_now
 from livestream_server.users.presenter import present_summary
 from livestream_server.vocabulary import Role
 

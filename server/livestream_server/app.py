@@ -12,6 +12,7 @@ from livestream.addresses import parse_network
 from livestream_server.access.service import AccessServicer
 from livestream_server.access.store import AccessGrants
 from livestream_server.auth.jwt import Authenticator
+from livestream_server.clock import utc_now
 from livestream_server.feeds.rankings import Rankings
 from livestream_server.feeds.service import FeedServicer
 from livestream_server.feeds.store import Feeds
@@ -39,7 +40,6 @@ from livestream_server.streams.store import StreamLists, Streams
 from livestream_server.tokens.agora import create_token_issuer
 from livestream_server.transport import limits as caller_limits
 from livestream_server.transport.pipeline import Guards, Handler, Registry
-from livestream_server.transport.values import utc_now
 from livestream_server.users.presenter import UserPresenter
 from livestream_server.users.service import UserServicer
 from livestream_server.users.store import Users

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from livestream_server.transport.values import utc_now
+from livestream_server.clock import utc_now
 from livestream_server.vocabulary import Status
 from tests.feeds.conftest import Stage
 from tests.support.environment import IDS, LiveService

@@ -23,13 +23,14 @@ from livestream.v1.reminder_service_pb2 import (
     REMINDER_STATUS_ARMED_ON_START,
 )
 from livestream.v1.reminder_service_pb2_grpc import ReminderServiceStub
+from livestream_server.clock import utc_now
 from livestream_server.mongo import client as mongo
 from livestream_server.reminders.model import Reminder
 from livestream_server.reminders.store import Batch, Reminders
 from livestream_server.settings import MongoSettings
 from livestream_server.streams.expiry import Limits
 from livestream_server.streams.store import Streams
-from livestream_server.transport.values import to_timestamp, utc_now
+from livestream_server.transport.presenting import to_timestamp
 from tests.support.environment import IDS, ServiceEnvironment, metadata, open_environment, put_user, settings_for
 from tests.support.failures import failure
 from tests.support.races import OvertakenCollection

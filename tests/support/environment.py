@@ -28,9 +28,9 @@ from livestream.v1.user_service_pb2_grpc import UserServiceStub
 from livestream_run.dev.users import USERS
 from livestream_server.app import Service, open_service
 from livestream_server.auth.minting import mint
+from livestream_server.clock import utc_now
 from livestream_server.settings import AgoraSettings, JwtSettings, MediaSettings, MongoSettings, Settings
 from livestream_server.transport.server import GrpcServer
-from livestream_server.transport.values import utc_now
 
 JWT_SECRET = "a-secret-of-the-tests-which-is-long-enough"
 APP_ID = "970ca35de60c44645bbae8a215061b33"

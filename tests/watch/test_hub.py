@@ -8,8 +8,8 @@ from datetime import datetime
 
 import pytest
 
+from livestream_server.clock import utc_now
 from livestream_server.errors import NotFound
-from livestream_server.transport.values import utc_now
 from livestream_server.vocabulary import BanAction
 from livestream_server.watch import hub as hub_module
 from livestream_server.watch.hub import WatchHub

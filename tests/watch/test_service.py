@@ -312,8 +312,8 @@ async def test_what_agora_tells_of_a_broadcaster_is_told(
     found = await streams.get(stream.id)
     assert found.started_at
     earlier = found.started_at - timedelta(seconds=1)
-    await streams.record_entered(stream.id, 0, earlier)
-    await streams.record_entered(stream.id, 0, found.started_at)  # later than what is known: no news
+    await streams.record_entered(stream.id, creator, earlier)
+    await streams.record_entered(stream.id, creator, found.started_at)  # later than what is known: no news
     seen = watch(env, "john", stream, after=2)
     told = await seen.next()
     assert (told.revision, told.broadcaster.user) == (3, creator)

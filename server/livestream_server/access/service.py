@@ -5,7 +5,8 @@ from livestream_server.access.model import Grant
 from livestream_server.access.store import AccessGrants
 from livestream_server.protocols import Clock, Streams, Users
 from livestream_server.transport.call import Call
-from livestream_server.transport.values import parse_object_id, to_timestamp
+from livestream_server.transport.parsing import parse_object_id
+from livestream_server.transport.presenting import to_timestamp
 
 
 class AccessServicer:

@@ -23,7 +23,7 @@ from livestream_server.transport.paging import (
     read_limit,
     read_optional,
 )
-from livestream_server.transport.values import parse_object_id
+from livestream_server.transport.parsing import parse_object_id
 from livestream_server.vocabulary import Status
 
 USUAL_PAGE = 10

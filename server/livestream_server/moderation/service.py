@@ -9,7 +9,8 @@ from livestream_server.moderation.store import Bans
 from livestream_server.protocols import Clock, Streams, Summaries, Users
 from livestream_server.transport.call import Call
 from livestream_server.transport.paging import encode_page_token, parse_page_request
-from livestream_server.transport.values import parse_idempotency_key, parse_instant, parse_object_id, to_timestamp
+from livestream_server.transport.parsing import parse_idempotency_key, parse_instant, parse_object_id
+from livestream_server.transport.presenting import to_timestamp
 from livestream_server.vocabulary import BanAction
 
 USUAL_LIMIT = 10

@@ -6,13 +6,13 @@ resent with the same `noticeId` and another `notifyMs`, may come twice and out o
 
 import hashlib
 import hmac
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Any
 
+from livestream.strict_json import NotJson, parse_object
 from livestream_server.errors import InvalidArgument, NotFound, Unauthenticated, Violation
 from livestream_server.vocabulary import Event
 
@@ -116,11 +116,9 @@ def require_fresh(notification: Notification, now: datetime) -> None:
 def parse_notification(body: bytes) -> Notification:
     """The notification in `body`; raises InvalidArgument if it is none. What only its effect needs may be missing."""
     try:
-        given = json.loads(body)
-    except (ValueError, RecursionError):
-        given = None
-    if not isinstance(given, dict):
-        raise InvalidArgument(Violation("notification", "must be a JSON object"))
+        given = parse_object(body)
+    except NotJson:
+        raise InvalidArgument(Violation("notification", "must be a JSON object")) from None
     notice_id, event_type, notified_ms = given.get("noticeId"), given.get("eventType"), given.get("notifyMs")
     notified_at = _to_instant(notified_ms)
     if not (isinstance(notice_id, str) and 0 < len(notice_id) <= MAX_ID and notice_id.isprintable()):

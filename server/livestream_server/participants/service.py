@@ -9,7 +9,8 @@ from livestream_server.participants.store import Participants
 from livestream_server.protocols import Admission, Bans, Clock, StreamFacts, UserFacts, Users
 from livestream_server.transport.call import Call
 from livestream_server.transport.paging import parse_page
-from livestream_server.transport.values import parse_object_id, to_timestamp
+from livestream_server.transport.parsing import parse_object_id
+from livestream_server.transport.presenting import to_timestamp
 
 USUAL_LIMIT = 20
 MAX_SEARCH = 100

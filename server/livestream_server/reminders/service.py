@@ -10,7 +10,8 @@ from livestream_server.protocols import Clock, Streams, Users
 from livestream_server.reminders.model import MAX_MINUTES, Mode, Reminder, new_reminder
 from livestream_server.reminders.store import Batch, Pick, Reminders
 from livestream_server.transport.call import Call
-from livestream_server.transport.values import parse_idempotency_key, parse_object_id, to_timestamp
+from livestream_server.transport.parsing import parse_idempotency_key, parse_object_id
+from livestream_server.transport.presenting import to_timestamp
 
 USUAL_LIMIT, MAX_LIMIT = 100, 500
 STREAMS_AT_ONCE = 100

@@ -17,7 +17,7 @@ from livestream_server.streams.admission import Admission
 from livestream_server.streams.journal import number_changes
 from livestream_server.streams.model import OPEN_TO_HOST, Stream, StreamNotFound
 from livestream_server.streams.store import Streams, from_document
-from livestream_server.transport.values import to_timestamp
+from livestream_server.transport.presenting import to_timestamp
 from livestream_server.vocabulary import EndReason, Role, Status, StreamType
 
 STATUSES = {each: pb.LiveStreamStatus.Value(f"LIVE_STREAM_STATUS_{each.name}") for each in Status}

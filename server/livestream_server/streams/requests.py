@@ -12,7 +12,7 @@ from livestream.v1.live_stream_service_pb2 import (
 from livestream_server.errors import InvalidArgument, Violation
 from livestream_server.streams import presenter
 from livestream_server.streams.drafting import StreamDraft
-from livestream_server.transport.values import parse_instant, parse_object_id
+from livestream_server.transport.parsing import parse_instant, parse_object_id
 from livestream_server.vocabulary import Role, StreamType
 
 _TYPES: dict[int, StreamType] = {number: each for each, number in presenter.TYPES.items()}

@@ -15,7 +15,8 @@ from livestream_server.streams.requests import parse_draft, parse_join, parse_ro
 from livestream_server.streams.store import Streams
 from livestream_server.tokens.agora import Grant, TokenIssuer
 from livestream_server.transport.call import Call
-from livestream_server.transport.values import parse_idempotency_key, parse_object_id, to_timestamp
+from livestream_server.transport.parsing import parse_idempotency_key, parse_object_id
+from livestream_server.transport.presenting import to_timestamp
 from livestream_server.vocabulary import Role, Status
 
 TOKEN_SLACK = timedelta(minutes=5)

@@ -1,9 +1,7 @@
 """Parse the values that many requests carry: ids, instants, idempotency keys. Every servicer uses these functions."""
 
-import hashlib
 from datetime import UTC, datetime
 
-from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from livestream_server.errors import InvalidArgument, Violation
@@ -32,17 +30,3 @@ def parse_idempotency_key(request_id: str) -> str | None:
     if request_id and not is_request_id(request_id):
         raise InvalidArgument(Violation("request_id", "must be 1 to 64 visible ASCII characters"))
     return request_id or None
-
-
-def parse_idempotency(request: Message) -> tuple[str, bytes] | tuple[None, None]:
-    """The idempotency key in `request_id` and the fingerprint of the content that it stands for; nothing without a key.
-
-    Raises InvalidArgument if the key is not 1 to 64 visible ASCII characters.
-    """
-    key = parse_idempotency_key(getattr(request, "request_id"))  # noqa: B009 - a field that only some messages have
-    if key is None:
-        return None, None
-    content = type(request)()
-    content.CopyFrom(request)
-    content.ClearField("request_id")
-    return key, hashlib.sha256(content.SerializeToString(deterministic=True)).digest()

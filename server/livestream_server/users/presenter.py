@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from livestream.v1.user_pb2 import Media, UserSummary
 from livestream.v1.user_service_pb2 import UserProfile
 from livestream_server.bounded_cache import BoundedCache
-from livestream_server.transport.values import to_timestamp
+from livestream_server.transport.presenting import to_timestamp
 from livestream_server.users import store
 from livestream_server.users.model import RegistrationIncomplete, User, UserNotFound
 

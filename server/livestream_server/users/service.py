@@ -4,7 +4,7 @@ from livestream.v1.user_pb2 import Media
 from livestream.v1.user_service_pb2 import PutUserRequest, PutUserResponse, UserProfile
 from livestream_server.protocols import Clock
 from livestream_server.transport.call import Call
-from livestream_server.transport.values import parse_instant
+from livestream_server.transport.parsing import parse_instant
 from livestream_server.users.model import Photo, Profile, User, check_user
 from livestream_server.users.presenter import present_profile, present_summary
 from livestream_server.users.store import Users

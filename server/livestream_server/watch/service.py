@@ -8,7 +8,7 @@ from livestream.v1.watch_service_pb2 import BanLevel, Snapshot, ViewerCount, Wat
 from livestream_server.mongo import failures
 from livestream_server.protocols import Users
 from livestream_server.transport.call import Call
-from livestream_server.transport.values import parse_object_id
+from livestream_server.transport.parsing import parse_object_id
 from livestream_server.vocabulary import BanAction
 from livestream_server.watch.hub import READ_SECONDS, WatchHub
 from livestream_server.watch.model import LevelChange, ViewerLevel, Watcher
