@@ -283,7 +283,7 @@ class Participants:
                 return merged
             values: Document = {"events": [_event_document(each) for each in merged]}
             if document["role"] == _AUDIENCE:
-                values["until"] = replace(known, events=merged).until(self._stay)
+                values["until"] = replace(known, events=merged).derive_until(self._stay)
             changed = await self._participants.update_one(
                 {**_key(stream_id, user), "revision": document["revision"]}, {"$set": values, "$inc": {"revision": 1}}
             )
@@ -342,7 +342,7 @@ class Participants:
         tally = Tally(start, end)
         audience = {"stream": ObjectId(stream_id), "role": _AUDIENCE}
         async for each in self._participants.find(audience, _ATTENDANCE, batch_size=BATCH):
-            tally.add(_to_attendance(each).spans(self._stay), blocked.get(str(each["_id"]["user"])))
+            tally.add(_to_attendance(each).derive_spans(self._stay), blocked.get(str(each["_id"]["user"])))
         return tally
 
     async def list_watched(
