@@ -97,9 +97,8 @@ class Crowd(Memory):
     def _find(self, command: Document) -> Document:
         match command["find"], frozenset(command["filter"]):
             case "participants", names if names == {"stream", "role"}:
-                if number_of(command["filter"]["stream"]) >= CROWDED:
-                    return _cursor([], 0, "participants")
-                return self._batch(next(self._cursor_ids), range(self._participants), first=True)
+                crowded = number_of(command["filter"]["stream"]) < CROWDED
+                return self._batch(next(self._cursor_ids), range(self._participants if crowded else 0), first=True)
             case "participants", names if {"stream", "until"} <= names:
                 return _cursor(self._page(command), 0, "participants")
             case "bans", names if names == {"stream", "user", "active"}:
