@@ -150,10 +150,10 @@ class Participants:
 
     async def _add_watch_uid(self, stream_id: str, user: str) -> None:
         uid = draw_uid()
+        # A unique index keeps documents apart, not the items of one array.
+        alone = {**_key(stream_id, user), "watch_uid": None, "uid": {"$ne": uid}}
         with suppress(DuplicateKeyError):  # somebody else has this uid: the caller asks again
-            await self._participants.update_one(
-                {**_key(stream_id, user), "watch_uid": None}, {"$set": {"watch_uid": uid}, "$push": {"uids": uid}}
-            )
+            await self._participants.update_one(alone, {"$set": {"watch_uid": uid}, "$push": {"uids": uid}})
 
     async def renew(
         self, stream_id: str, user: str, role: Role, departures_until: datetime | None, now: datetime
