@@ -85,9 +85,10 @@ class Audience:
         """How the stream was watched from `start` to `end`; by the `blocked` until the time that is given for each."""
         tally = Tally(start, end)
         async for each in self._participants.find(
-            {"stream": ObjectId(stream_id), "until": {"$ne": None}}, {**_FACTS, "_id": 1}, batch_size=BATCH
+            {"stream": ObjectId(stream_id)}, {**_FACTS, "_id": 1}, batch_size=BATCH
         ):
-            tally.add(_to_attendance(each).spans(self._stay), blocked.get(str(each["_id"]["user"])))
+            if "visits" in each:
+                tally.add(_to_attendance(each).spans(self._stay), blocked.get(str(each["_id"]["user"])))
         return tally
 
     async def record_viewer_events(self, stream_id: str, uid: int, told: Sequence[Event]) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bson import Decimal128, ObjectId
-from pymongo import ASCENDING, IndexModel, ReturnDocument
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import DuplicateKeyError
 from pymongo.read_concern import ReadConcern
@@ -38,7 +38,9 @@ from livestream_server.vocabulary import ID, EndReason, Role, Status, StreamType
 
 INDEXES = [
     IndexModel(
-        [("creator", ASCENDING)], name="active_of_creator", partialFilterExpression={"status": Status.ACTIVE.value}
+        [("creator", ASCENDING), ("started_at", DESCENDING), ("_id", DESCENDING)],
+        name="active_of_creator",
+        partialFilterExpression={"status": Status.ACTIVE.value},
     ),
     # Not partial: MongoDB's planner does not see that a comparison with a date matches dates alone.
     IndexModel([("due_at", ASCENDING)], name="due_at"),
