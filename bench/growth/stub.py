@@ -95,12 +95,11 @@ class Crowd(Memory):
         number, place = number_of(stream), number_of(user) - VIEWERS_FROM
         return participant_document(number, place) if number < CROWDED and 0 <= place < self._participants else None
 
-    def _find(self, command: Document) -> Document:  # noqa: PLR0911 - one for each question
+    def _find(self, command: Document) -> Document:
         match command["find"], frozenset(command["filter"]):
             case "participants", names if names == {"stream", "role"}:
-                if number_of(command["filter"]["stream"]) >= CROWDED:
-                    return _cursor([], 0, "participants")
-                return self._batch(next(self._cursor_ids), range(self._participants), first=True)
+                crowded = number_of(command["filter"]["stream"]) < CROWDED
+                return self._batch(next(self._cursor_ids), range(self._participants if crowded else 0), first=True)
             case "streams", names if names in ({"deleted_at"}, {"status", "deleted_at"}):
                 newest = range(self._streams - 1, max(-1, self._streams - 1 - command["limit"]), -1)
                 return _cursor([population.stream_document(number) for number in newest], 0, "streams")

@@ -71,8 +71,8 @@ def test_order_repetition_and_batches_make_no_difference(case: tuple[list[Event]
     for batch in batches:
         known = merge_events(known, batch)
     assert known == history
-    assert viewer(*known).until(STAY) == viewer(*history).until(STAY)
-    assert viewer(*known).spans(STAY) == viewer(*history).spans(STAY)
+    assert viewer(*known).derive_until(STAY) == viewer(*history).derive_until(STAY)
+    assert viewer(*known).derive_spans(STAY) == viewer(*history).derive_spans(STAY)
     assert derive_whereabouts(known) == derive_whereabouts(history)
 
 
@@ -81,7 +81,7 @@ def test_nobody_is_counted_twice_or_backwards(history: list[Event], seen: int, l
     """Whatever is told, a viewer watches between the start and the end, once at a time."""
     left = None if left_after is None else seen + left_after
     tally = Tally(at(0), at(600))
-    tally.add(viewer(*history, seen=seen, left=left).spans(STAY))
+    tally.add(viewer(*history, seen=seen, left=left).derive_spans(STAY))
     assert timedelta() <= tally.watched <= timedelta(minutes=600)
     assert tally.peak in (0, 1)
     assert tally.viewers == 1
@@ -113,7 +113,7 @@ def test_what_is_kept_of_somebody_is_bounded_and_the_newest() -> None:
 )
 def test_the_latest_word_decides(known: Attendance, until: float) -> None:
     """Two sources speak of one user; whichever spoke last of them is right."""
-    assert known.until(STAY) == at(until)
+    assert known.derive_until(STAY) == at(until)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_the_latest_word_decides(known: Attendance, until: float) -> None:
 )
 def test_agora_says_when_somebody_watched_and_our_calls_say_the_rest(known: Attendance, spans: list[Span]) -> None:
     """Watched minutes rest on pairs of facts, and hold when one of a pair is lost."""
-    assert known.spans(STAY) == spans
+    assert known.derive_spans(STAY) == spans
 
 
 def test_statistics_are_those_of_the_stream_alone() -> None:

@@ -58,7 +58,7 @@ async def test_a_viewer_is_present_from_joining_to_leaving(env: ServiceEnvironme
 async def test_whoever_comes_back_at_once_is_present(
     env: ServiceEnvironment, mongo_uri: str, database_name: str, media: Any, engine: str
 ) -> None:
-    """A process remembers participants; another one may have seen their users leave in between."""
+    """A process caches participants; another one may have seen their users leave in between."""
     _, stream = await live(env)
     async with open_environment(settings_for(mongo_uri, database_name, media, engine=engine)) as other:
         for here, there in ((env, env), (env, other), (other, env)):
@@ -87,7 +87,7 @@ async def test_without_a_sign_of_life_presence_ends_with_the_tokens(env: Service
 
 
 async def test_the_banned_are_no_viewers_from_the_ban_on(env: ServiceEnvironment) -> None:
-    """Whoever was thrown out must not be seen in the room: not in its list, nor in its numbers; until the ban is lifted."""
+    """Whoever is banned is in no list and no number of the stream until the ban is lifted."""
     creator, stream = await live(env)
     users = [await somebody(env, name) for name in ("Ada", "Bea", "Cem")]
     for each in users:
@@ -347,5 +347,5 @@ async def test_a_page_costs_the_same_for_any_number_of_viewers(
             counting.commands.clear()
             assert len((await viewers(other, stream.id, limit=limit)).list) == limit
             seen = {name: number for name, number in counting.commands.items() if name.split()[1] in COLLECTIONS}
-            # The users of the page, and the caller: nobody is remembered here.
+            # The users of the page, and the caller: no user is cached here.
             assert seen == {"find streams": 1, "find users": 2, "aggregate participants": 1, "find participants": 1}

@@ -176,7 +176,7 @@ async def test_an_event_of_agora_meets_a_promotion(participants: Participants, s
 async def test_every_question_has_its_index_and_every_index_its_question(
     mongo_uri: str, database: mongo.Database, stream_id: str
 ) -> None:
-    """By MongoDB's rules: a scan of all participants for one stream is the end of a busy evening."""
+    """By MongoDB's rules: a scan of all participants for one stream stops the service on a busy day."""
     recorder = Recorder()
     settings = MongoSettings(uri=SecretStr(mongo_uri), database=database.name)
     async with mongo.connect(settings, listeners=[recorder]) as client:

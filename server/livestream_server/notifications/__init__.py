@@ -1,1 +1,1 @@
-"""What Agora tells of its channels: taken in, kept, and given its effect."""
+"""Agora's notifications of its channels: received, stored, and handled."""

@@ -1,4 +1,4 @@
-"""Agora's notifications: whose they are, and what they say.
+"""Agora's notifications: their signature, their content, and what a broadcaster's events mean together.
 
 Source: Agora's pages "Notification Center Service" and "Channel event types" (docs.agora.io, RTC). A notification is
 resent with the same `noticeId` and another `notifyMs`, may come twice and out of order, and need not come at all.

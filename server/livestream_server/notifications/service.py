@@ -1,4 +1,4 @@
-"""NotificationService: takes in what Agora tells, and answers before anything comes of it."""
+"""NotificationService: stores what Agora sends, and answers before it has its effect."""
 
 import structlog
 from pydantic import SecretStr

@@ -1,8 +1,8 @@
 """Gives the notifications of the inbox their effect.
 
 Runs in every process. A lease lets one of them do the work; nothing depends on that, because the effect of a
-notification is the same whether it is given once or twice, before or after another. One that was given and not noted
-as done, because the process died in between, is given again.
+notification is the same whether it is given once or twice, before or after another. One whose effect was given and not
+recorded, because the process died in between, is handled again.
 """
 
 from collections import defaultdict

@@ -72,18 +72,21 @@ class Attendance:
     events: Sequence[Event]
     """From Agora, in their order."""
 
-    def until(self, stay: timedelta) -> datetime:
-        """When they are present no more: the latest word decides. `stay` is how long a sign of life holds."""
-        words = [(self.seen_at, 0, True)]
+    def derive_until(self, stay: timedelta) -> datetime:
+        """When they are present no more: the latest of all facts decides.
+
+        `stay` is how long a join, a renewal or an entering of the channel counts.
+        """
+        facts = [(self.seen_at, 0, True)]
         if self.left_at:
-            words.append((self.left_at, 1, False))
+            facts.append((self.left_at, 1, False))
         if self.events:
-            words.append((self.events[-1].at, 2, self.events[-1].here))
-        at, _, here = max(words)
+            facts.append((self.events[-1].at, 2, self.events[-1].here))
+        at, _, here = max(facts)
         return at + stay if here else at
 
-    def spans(self, stay: timedelta) -> list[Span]:
-        """When they were present. Agora knows better, as far as it has told; beyond its last word our calls count."""
+    def derive_spans(self, stay: timedelta) -> list[Span]:
+        """When they were present: by Agora's events, and after the last of them by our calls."""
         if not self.events:
             return list(self.visits)
         spans: list[Span] = []
@@ -92,11 +95,11 @@ class Attendance:
             if each.here:
                 entered = entered or each.at
                 continue
-            # A leaving that tells how long they stayed needs no entering, and corrects one whose own leaving was lost.
+            # A leaving that says how long they stayed needs no event of entering, and corrects one that had no leaving.
             told = each.at - timedelta(seconds=each.stayed) if each.stayed else None
             spans.append(Span(max((at for at in (entered, told) if at), default=each.at), each.at))
             entered = None
-        last, until = self.events[-1], self.until(stay)
+        last, until = self.events[-1], self.derive_until(stay)
         if entered:
             return [*spans, Span(entered, until)]
         back = [each for each in self.visits if each.since > last.at]

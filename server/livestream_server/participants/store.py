@@ -150,10 +150,10 @@ class Participants:
 
     async def _add_watch_uid(self, stream_id: str, user: str) -> None:
         uid = draw_uid()
+        # A unique index keeps documents apart, not the items of one array.
+        alone = {**_key(stream_id, user), "watch_uid": None, "uid": {"$ne": uid}}
         with suppress(DuplicateKeyError):  # somebody else has this uid: the caller asks again
-            await self._participants.update_one(
-                {**_key(stream_id, user), "watch_uid": None}, {"$set": {"watch_uid": uid}, "$push": {"uids": uid}}
-            )
+            await self._participants.update_one(alone, {"$set": {"watch_uid": uid}, "$push": {"uids": uid}})
 
     async def renew(
         self, stream_id: str, user: str, role: Role, departures_until: datetime | None, now: datetime
@@ -283,7 +283,7 @@ class Participants:
                 return merged
             values: Document = {"events": [_event_document(each) for each in merged]}
             if document["role"] == _AUDIENCE:
-                values["until"] = replace(known, events=merged).until(self._stay)
+                values["until"] = replace(known, events=merged).derive_until(self._stay)
             changed = await self._participants.update_one(
                 {**_key(stream_id, user), "revision": document["revision"]}, {"$set": values, "$inc": {"revision": 1}}
             )
@@ -342,7 +342,7 @@ class Participants:
         tally = Tally(start, end)
         audience = {"stream": ObjectId(stream_id), "role": _AUDIENCE}
         async for each in self._participants.find(audience, _ATTENDANCE, batch_size=BATCH):
-            tally.add(_to_attendance(each).spans(self._stay), blocked.get(str(each["_id"]["user"])))
+            tally.add(_to_attendance(each).derive_spans(self._stay), blocked.get(str(each["_id"]["user"])))
         return tally
 
     async def list_watched(
