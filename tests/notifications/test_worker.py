@@ -131,11 +131,7 @@ async def test_watched_minutes_are_agoras(env: ServiceEnvironment, backstage: Ba
 
 
 @st.composite
-<<<<<<< HEAD
-def deliveries(draw: st.DrawFn) -> tuple[list[tuple[int, bool]], list[list[int]]]:
-=======
 def presences(draw: st.DrawFn) -> tuple[list[tuple[int, bool]], list[list[int]]]:
->>>>>>> main
     """Who comes and goes, second by second; and the batches in which it is told: shuffled, each up to three times.
 
     The users: 0 is the host, 1 the guest, 2 and 3 are viewers, 4 is nobody.
@@ -149,11 +145,7 @@ def presences(draw: st.DrawFn) -> tuple[list[tuple[int, bool]], list[list[int]]]
 
 @pytest.mark.one_engine("the server has no part in it")
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-<<<<<<< HEAD
-@given(deliveries())
-=======
 @given(presences())
->>>>>>> main
 async def test_any_order_any_number_the_same_end(
     env: ServiceEnvironment, backstage: Backstage, sequence: tuple[list[tuple[int, bool]], list[list[int]]]
 ) -> None:
