@@ -26,8 +26,12 @@ demo: setup ## the whole scenario against a fresh temporary instance
 	@$(BIN)/livestream-server demo
 
 .PHONY: test
-test: setup ## all tests, on the embedded database or on MONGODB_URI
+test: setup ## the tests, on the embedded database or on MONGODB_URI
 	$(BIN)/python -m pytest
+
+.PHONY: extended
+extended: setup ## the long tests that `make test` leaves out
+	$(BIN)/python -m pytest -m extended
 
 .PHONY: fuzz
 FUZZ_SECONDS ?= 30

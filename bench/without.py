@@ -34,11 +34,11 @@ def _unchanged_streams() -> None:
     store.CACHED_STREAMS = presenter.CACHED_STREAMS = 0
 
 
-def _remembered_json() -> None:
+def _cached_json() -> None:
     render._CACHE_SIZE = 0
 
 
-def _remembered_users() -> None:
+def _cached_users() -> None:
     whole = Users.__init__
 
     def forgetting(self: Users, database: Any, **_: Any) -> None:
@@ -55,7 +55,7 @@ def _stored_tokens() -> None:
     access_token2._stored = zlib.compress
 
 
-def _lines_together() -> None:
+def _lines_in_batches() -> None:
     logs._Lines.info = logs._Lines.warning  # type: ignore[method-assign]
 
 
@@ -72,11 +72,11 @@ def _rare_collections() -> None:
 PIECES: Mapping[str, Callable[[], None]] = {
     "shared commands": _shared_commands,
     "unchanged streams": _unchanged_streams,
-    "remembered JSON": _remembered_json,
-    "remembered users": _remembered_users,
+    "remembered JSON": _cached_json,
+    "remembered users": _cached_users,
     "verified tokens": _verified_tokens,
     "stored tokens": _stored_tokens,
-    "lines together": _lines_together,
+    "lines together": _lines_in_batches,
     "own randomness": _own_randomness,
     "rare collections": _rare_collections,
 }

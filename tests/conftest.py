@@ -1,7 +1,8 @@
 """One embedded database for the whole run (or MONGODB_URI), and one database in it for each test module.
 
 A test that asks for `engine`, or for a fixture that does, runs once on each engine; `pytest -k native` runs those of
-one. The marker `one_engine` says of a test that it runs on grpcio alone, and why.
+one. The marker `one_engine` says of a test that it runs on grpcio alone, and why; `extended_on("native")` leaves a
+long test on that engine to `make extended`.
 """
 
 import os
@@ -34,9 +35,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine_of_the_database" not in metafunc.fixturenames:
         return
     if "engine" in metafunc.fixturenames and not metafunc.definition.get_closest_marker("one_engine"):
-        engines, ids = ENGINES, ENGINES
+        late = {each for mark in metafunc.definition.iter_markers("extended_on") for each in mark.args}
+        engines = [pytest.param(each, marks=[pytest.mark.extended] if each in late else []) for each in ENGINES]
+        ids = ENGINES
     else:
-        engines, ids = ENGINES[:1], [pytest.HIDDEN_PARAM]
+        engines, ids = list(ENGINES[:1]), (pytest.HIDDEN_PARAM,)
     metafunc.parametrize("engine_of_the_database", engines, ids=ids, indirect=True, scope="session")
 
 

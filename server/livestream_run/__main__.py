@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from livestream_gateway.settings import GatewaySettings
 from livestream_run import addresses, memory, operations
 from livestream_run.addresses import Address
-from livestream_run.dev.errors import DevError
+from livestream_run.dev.directory import DevError
 from livestream_run.open_files import allow_open_files
 from livestream_run.watchdog import Heartbeat, exit_on_abort, watch_this_process
 from livestream_run.workers import BROKEN_SETTINGS, supervise
@@ -89,7 +89,7 @@ def _serve(options: argparse.Namespace) -> int:
         raise ValueError("give --grpc, --http or both")
     settings = Settings()
     if options.http:
-        _require_room_for_watchers(settings, GatewaySettings())
+        _require_connections_for_watchers(settings, GatewaySettings())
 
     def work(report: Report, decoders: DecoderPool | None) -> Coroutine[Any, Any, None]:
         from livestream_run.serve import serve  # noqa: PLC0415 - imports grpc, so after the fork
@@ -106,7 +106,7 @@ def _serve(options: argparse.Namespace) -> int:
     return _run(options, settings, work, settings.operations_address)
 
 
-def _require_room_for_watchers(settings: Settings, gateway: GatewaySettings) -> None:
+def _require_connections_for_watchers(settings: Settings, gateway: GatewaySettings) -> None:
     """Raise UnusableSetting if watchers alone could take all connections."""
     if gateway.max_connections <= settings.max_watchers:
         raise UnusableSetting(
@@ -209,7 +209,7 @@ def _demo(_options: argparse.Namespace) -> int:
 
 def _token(options: argparse.Namespace) -> int:
     from livestream_run.dev.directory import DevDirectory  # noqa: PLC0415 - only this command needs it
-    from livestream_run.dev.token import dev_token  # noqa: PLC0415 - likewise
+    from livestream_run.dev.users import dev_token  # noqa: PLC0415 - likewise
 
     print(dev_token(DevDirectory(options.directory), options.name, options.scope))
     return 0

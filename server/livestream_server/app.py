@@ -1,10 +1,11 @@
-"""One door: every part of the service is built here and handed on through constructors."""
+"""Builds every part of the service, one function per feature package, and hands it on through constructors."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -37,7 +38,7 @@ from livestream_server.streams.expiry import Limits, Sweeper
 from livestream_server.streams.presenter import Journals, StoredStreamPresenter
 from livestream_server.streams.service import LiveStreamServicer
 from livestream_server.streams.store import StreamLists, Streams
-from livestream_server.tokens.agora import create_token_issuer
+from livestream_server.tokens.agora import TokenIssuer, create_token_issuer
 from livestream_server.transport import limits as caller_limits
 from livestream_server.transport.pipeline import Guards, Handler, Registry
 from livestream_server.users.presenter import UserPresenter
@@ -90,98 +91,177 @@ async def open_service(
         nullcontext(decoders) if decoders else open_decoders(settings) as pool,
         mongo.connect(settings.mongo, listeners=listeners) as client,
     ):
-        thumbnails = Thumbnails(settings.media, pool)
-        database = mongo.database(client, settings.mongo)
-        limits = _limits(settings)
-        streams, participants, grants = (
-            Streams(database, limits),
-            Participants(database, limits.host_silent),
-            AccessGrants(database),
-        )
-        stored_users = Users(database, cache_seconds=settings.user_cache_seconds)
-        users = UserPresenter(stored_users)
-        inbox = Inbox(database)
-        bans = Bans(database)
-        reminders = Reminders(database)
-        stream_lists = StreamLists(database)
-        feeds = Feeds(stream_lists, participants)
-        rankings = Rankings(database, feeds, participants, clock, every=timedelta(seconds=settings.sweep_seconds))
+        database, thumbnails = mongo.database(client, settings.mongo), Thumbnails(settings.media, pool)
+        parts = _Parts(settings, clock, database, thumbnails, tokens)
+        packages = [build(parts) for build in _PACKAGES]
         await auth.start()
         await thumbnails.start()
         with failures.translate_start_failures():
-            for each in (streams, stream_lists, participants, stored_users, inbox, bans, reminders):
+            for each in (store for package in packages for store in package.stores):
                 await each.prepare()
-
-        registry = Registry(
-            Guards(
-                authenticate=auth.authenticate,
-                translate=failures.to_service_error,
-                database_deadline=failures.deadline,
-                max_in_flight=settings.max_in_flight,
-                max_deadline=settings.max_deadline_seconds,
-                max_streams=settings.max_watchers,
-                slow_seconds=settings.slow_watcher_seconds,
-                trusted_proxies=tuple(map(parse_network, settings.trusted_proxies)),
-                limits=caller_limits.Limits.of(settings),
-            )
-        )
-        admission = Admission(streams, users, bans, grants)
-        servicer = LiveStreamServicer(
-            streams=streams,
-            participants=participants,
-            users=users,
-            admission=admission,
-            thumbnails=thumbnails,
-            tokens=tokens,
-            limits=limits,
-            clock=clock,
-        )
-        registry.add("livestream.v1.LiveStreamService", servicer)
-        registry.add("livestream.v1.UserService", UserServicer(stored_users, clock))
-        registry.add("livestream.v1.AccessService", AccessServicer(grants, streams, users, clock))
-        viewers = AudienceServicer(participants=participants, admission=admission, bans=bans, users=users, clock=clock)
-        registry.add("livestream.v1.AudienceService", viewers)
-        notifications = NotificationServicer(inbox, settings.agora.notification_secret, clock)
-        registry.add("livestream.v1.NotificationService", notifications)
-        moderation = ModerationServicer(bans=bans, streams=streams, users=users, clock=clock)
-        registry.add("livestream.v1.ModerationService", moderation)
-
-        registry.add("livestream.v1.ReminderService", ReminderServicer(reminders, streams, users, clock))
-
-        lists = FeedServicer(
-            feeds=feeds,
-            rankings=rankings,
-            presenter=StoredStreamPresenter(thumbnails),
-            users=users,
-            reminders=reminders,
-            clock=clock,
-        )
-        registry.add("livestream.v1.FeedService", lists)
-
-        hub = WatchHub(
-            Journals(streams, admission, users, thumbnails), participants, bans, ChangeNotifier(database), clock
-        )
-        watch = WatchServicer(hub, users, heartbeat=settings.heartbeat_seconds)
-        registry.add("livestream.v1.WatchService", watch)
-
+        registry = Registry(_build_guards(settings, auth))
+        for package in packages:
+            registry.add(package.service, package.servicer)
         service = Service(registry.handlers, registry.end_streams, auth.keys_known)
-        every = timedelta(seconds=settings.sweep_seconds)
-        sweeper = Sweeper(streams, limits, Lease(database, "sweeper", 3 * every), clock, every=every)
-        worker = Worker(
-            inbox, participants, streams, Lease(database, "inbox", 10 * WORK_EVERY), clock, every=WORK_EVERY
-        )
-        tasks = [
-            asyncio.create_task(_watch_database(database, service, on_ready)),
-            asyncio.create_task(pool.keep_running()),
-            asyncio.create_task(sweeper.run()),
-            *([asyncio.create_task(worker.run())] if settings.agora.notification_secret else []),
-            asyncio.create_task(rankings.run()),
-            *map(asyncio.create_task, hub.work()),
-        ]
+        work = [_watch_database(database, service, on_ready), pool.keep_running()]
+        work += [task for package in packages for task in package.work()]
+        tasks = [asyncio.create_task(each) for each in work]
         try:
             yield service
         finally:
             await _end(tasks)
+
+
+class _Store(Protocol):
+    async def prepare(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Package:
+    """What a feature package brings."""
+
+    service: str
+    servicer: object
+    stores: Sequence[_Store] = ()
+    """Whose indexes the start creates."""
+    work: Callable[[], Iterable[Coroutine[Any, Any, None]]] = tuple
+    """Coroutines that run beside the calls, until the end."""
+
+
+class _Parts:
+    """What more than one package is given."""
+
+    def __init__(
+        self, settings: Settings, clock: Clock, database: mongo.Database, thumbnails: Thumbnails, tokens: TokenIssuer
+    ) -> None:
+        self.settings, self.clock, self.database = settings, clock, database
+        self.thumbnails, self.tokens = thumbnails, tokens
+        self.limits = _derive_limits(settings)
+        self.sweep_every = timedelta(seconds=settings.sweep_seconds)
+        self.stored_users = Users(database, cache_seconds=settings.user_cache_seconds)
+        self.users = UserPresenter(self.stored_users)
+        self.streams = Streams(database, self.limits)
+        self.participants = Participants(database, self.limits.host_silent)
+        self.grants = AccessGrants(database)
+        self.bans = Bans(database)
+        self.reminders = Reminders(database)
+        self.admission = Admission(self.streams, self.users, self.bans, self.grants)
+
+
+def _streams(parts: _Parts) -> _Package:
+    servicer = LiveStreamServicer(
+        streams=parts.streams,
+        participants=parts.participants,
+        users=parts.users,
+        admission=parts.admission,
+        thumbnails=parts.thumbnails,
+        tokens=parts.tokens,
+        limits=parts.limits,
+        clock=parts.clock,
+    )
+    every = parts.sweep_every
+    lease = Lease(parts.database, "sweeper", 3 * every)
+    sweeper = Sweeper(parts.streams, parts.limits, lease, parts.clock, every=every)
+    return _Package(
+        service="livestream.v1.LiveStreamService",
+        servicer=servicer,
+        stores=[parts.streams],
+        work=lambda: [sweeper.run()],
+    )
+
+
+def _users(parts: _Parts) -> _Package:
+    servicer = UserServicer(parts.stored_users, parts.clock)
+    return _Package(service="livestream.v1.UserService", servicer=servicer, stores=[parts.stored_users])
+
+
+def _access(parts: _Parts) -> _Package:
+    servicer = AccessServicer(parts.grants, parts.streams, parts.users, parts.clock)
+    return _Package(service="livestream.v1.AccessService", servicer=servicer)
+
+
+def _participants(parts: _Parts) -> _Package:
+    servicer = AudienceServicer(
+        participants=parts.participants,
+        admission=parts.admission,
+        bans=parts.bans,
+        users=parts.users,
+        clock=parts.clock,
+    )
+    return _Package(service="livestream.v1.AudienceService", servicer=servicer, stores=[parts.participants])
+
+
+def _notifications(parts: _Parts) -> _Package:
+    inbox, secret = Inbox(parts.database), parts.settings.agora.notification_secret
+    lease = Lease(parts.database, "inbox", 10 * WORK_EVERY)
+    worker = Worker(inbox, parts.participants, parts.streams, lease, parts.clock, every=WORK_EVERY)
+    return _Package(
+        service="livestream.v1.NotificationService",
+        servicer=NotificationServicer(inbox, secret, parts.clock),
+        stores=[inbox],
+        work=lambda: [worker.run()] if secret else [],
+    )
+
+
+def _moderation(parts: _Parts) -> _Package:
+    servicer = ModerationServicer(bans=parts.bans, streams=parts.streams, users=parts.users, clock=parts.clock)
+    return _Package(service="livestream.v1.ModerationService", servicer=servicer, stores=[parts.bans])
+
+
+def _reminders(parts: _Parts) -> _Package:
+    servicer = ReminderServicer(parts.reminders, parts.streams, parts.users, parts.clock)
+    return _Package(service="livestream.v1.ReminderService", servicer=servicer, stores=[parts.reminders])
+
+
+def _feeds(parts: _Parts) -> _Package:
+    lists = StreamLists(parts.database)
+    feeds = Feeds(lists, parts.participants)
+    rankings = Rankings(parts.database, feeds, parts.participants, parts.clock, every=parts.sweep_every)
+    servicer = FeedServicer(
+        feeds=feeds,
+        rankings=rankings,
+        presenter=StoredStreamPresenter(parts.thumbnails),
+        users=parts.users,
+        reminders=parts.reminders,
+        clock=parts.clock,
+    )
+    return _Package(
+        service="livestream.v1.FeedService", servicer=servicer, stores=[lists], work=lambda: [rankings.run()]
+    )
+
+
+def _watch(parts: _Parts) -> _Package:
+    journals = Journals(parts.streams, parts.admission, parts.users, parts.thumbnails)
+    hub = WatchHub(journals, parts.participants, parts.bans, ChangeNotifier(parts.database), parts.clock)
+    servicer = WatchServicer(hub, parts.users, heartbeat=parts.settings.heartbeat_seconds)
+    return _Package(service="livestream.v1.WatchService", servicer=servicer, work=hub.work)
+
+
+_PACKAGES = (
+    _streams,
+    _users,
+    _access,
+    _participants,
+    _notifications,
+    _moderation,
+    _reminders,
+    _feeds,
+    _watch,
+)
+
+
+def _build_guards(settings: Settings, auth: Authenticator) -> Guards:
+    return Guards(
+        authenticate=auth.authenticate,
+        translate=failures.to_service_error,
+        database_deadline=failures.deadline,
+        max_in_flight=settings.max_in_flight,
+        max_deadline=settings.max_deadline_seconds,
+        max_streams=settings.max_watchers,
+        slow_seconds=settings.slow_watcher_seconds,
+        trusted_proxies=tuple(map(parse_network, settings.trusted_proxies)),
+        limits=caller_limits.Limits.of(settings),
+    )
 
 
 async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
@@ -197,7 +277,7 @@ async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
         _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN)
 
 
-def _limits(settings: Settings) -> Limits:
+def _derive_limits(settings: Settings) -> Limits:
     grace = timedelta(seconds=settings.host_grace_seconds)
     return Limits(
         scheduled=timedelta(minutes=settings.scheduled_wait_minutes),

@@ -1,4 +1,4 @@
-"""Verified tokens are remembered, but never longer than they may be."""
+"""Verified tokens are cached, but never longer than they may be."""
 
 from hashlib import sha256
 from typing import Any
@@ -35,7 +35,7 @@ async def test_a_token_is_verified_once_a_minute(
         assert len(verifications) == times
 
 
-async def test_a_remembered_token_still_expires(
+async def test_a_cached_token_still_expires(
     authenticator: Authenticator, clock: Clock, verifications: list[str]
 ) -> None:
     """A token would outlive its `exp` by up to a minute, beyond the leeway."""
@@ -49,7 +49,7 @@ async def test_a_remembered_token_still_expires(
     assert await cause_of_refusal(authenticator, short) == "expired"
 
 
-async def test_a_refusal_is_not_remembered(authenticator: Authenticator, clock: Clock) -> None:
+async def test_a_refusal_is_not_cached(authenticator: Authenticator, clock: Clock) -> None:
     """A token that is used a moment too early would stay refused, and refusals would fill the memory."""
     early = f"Bearer {token(iat=NOW + 60)}"
     assert await cause_of_refusal(authenticator, early) == "not_yet_valid"
@@ -93,8 +93,8 @@ async def test_a_token_that_is_verified_anew_is_the_newest(
     assert len(verifications) == 4
 
 
-async def test_what_is_remembered_is_not_the_token(authenticator: Authenticator) -> None:
+async def test_what_is_cached_is_not_the_token(authenticator: Authenticator) -> None:
     """A crash dump would hold working tokens."""
     await authenticator.authenticate(f"Bearer {token()}")
-    (remembered,) = authenticator._verified
-    assert remembered == sha256(token().encode()).digest()
+    (cached,) = authenticator._verified
+    assert cached == sha256(token().encode()).digest()

@@ -71,7 +71,7 @@ async def test_each_grpc_call_is_sent_and_counted_once(greeter: tuple[Greeter, i
     assert tally.answered == len(server.names) == len(tally.seconds) == len(set(server.names))
 
 
-async def test_a_long_reply_is_put_together(greeter: tuple[Greeter, int]) -> None:
+async def test_a_long_reply_is_joined(greeter: tuple[Greeter, int]) -> None:
     """Replies come in pieces, and pieces of several replies come together."""
     tally = await run(GRPC, greeter[1], cycle([hello("big", BIG), hello("small")]))
     assert tally.wrong == 0, tally.first_wrong

@@ -34,7 +34,7 @@ def test_everything_stays_inside_the_image(most: float) -> None:
         assert 0 <= float(text.attrib["y"]) <= height
 
 
-def test_the_rows_of_a_call_stand_together() -> None:
+def test_the_rows_of_a_call_are_neighbours() -> None:
     """The service beside its peers; and the image is for light and dark pages."""
     drawn = svg.image(every_row(500.0))
     texts = [each.text for each in ET.fromstring(drawn).iter(f"{SVG}text")]

@@ -321,10 +321,10 @@ async def test_an_upcoming_stream_says_whether_it_will_remind(
     other = await stage.stream("ayse", Status.SCHEDULED, planned_start=NOW + 6 * HOUR)
     await stage.remind("john", planned)
     request = rpc.ListUpcomingStreamsRequest(user_id=AYSE)
-    for who, bells in (("john", [True, False]), ("jane", [False, False]), (None, [None, None])):
+    for who, active in (("john", [True, False]), ("jane", [False, False]), (None, [None, None])):
         streams = (await call(feeds.ListUpcomingStreams, request, who)).streams
         assert [each.live_stream.id for each in streams] == [planned, other]
-        assert [each.is_reminder_active if each.HasField("is_reminder_active") else None for each in streams] == bells
+        assert [each.is_reminder_active if each.HasField("is_reminder_active") else None for each in streams] == active
 
 
 async def test_the_active_stream_is_the_one_that_the_user_hosts(stage: Stage, feeds: Any) -> None:

@@ -36,7 +36,7 @@ def from_texts(*pairs: tuple[str, str | bytes]) -> tuple[Any, dict[str, str]]:
 
 @pytest.mark.parametrize("kind", public_requests(), ids=lambda kind: kind.DESCRIPTOR.name)
 @given(data=st.data())
-def test_a_message_written_in_our_dialect_is_read_as_the_same_message(kind: type[Message], data: Any) -> None:
+def test_a_message_written_in_our_form_is_read_as_the_same_message(kind: type[Message], data: Any) -> None:
     """Reading and writing are one transcoding, for every field that a request has or will have."""
     message = data.draw(messages(kind))
     found, wrong = from_json(orjson.dumps(build_renderer(kind.DESCRIPTOR)(message)).decode(), kind)

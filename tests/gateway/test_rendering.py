@@ -105,7 +105,7 @@ def test_an_empty_message_has_every_field(kind: type[Message]) -> None:
 
 @pytest.mark.parametrize("kind", every_message(), ids=lambda kind: kind.DESCRIPTOR.name)
 @given(data=st.data())
-def test_any_message_is_written_as_protobufs_own_json_but_for_our_dialect(kind: type[Message], data: Any) -> None:
+def test_any_message_is_written_as_protobufs_own_json_but_for_our_form(kind: type[Message], data: Any) -> None:
     """Their writer is the judge of ours, wherever the two are meant to agree."""
     message = data.draw(messages(kind))
     theirs = json_format.MessageToDict(message, always_print_fields_with_no_presence=True)

@@ -107,7 +107,10 @@ async def flood(service: LiveService, authorizations: Sequence[str], kind: str) 
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("who", ["forged", "forged, chunked", "two users, chunked"])
+@pytest.mark.parametrize(
+    "who",
+    ["forged", *(pytest.param(each, marks=pytest.mark.extended) for each in ("forged, chunked", "two users, chunked"))],
+)
 async def test_bodies_of_strangers_cost_nobody_anything(
     mongo_uri: str, database_name: str, media: Path, figure: Callable[[str], None], who: str
 ) -> None:

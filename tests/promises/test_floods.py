@@ -46,6 +46,7 @@ async def called(call: Callable[[], Awaitable[object]], enough: Callable[[int], 
     return f"p50 {p50:.0f} ms, p99 {p99:.0f} ms of {len(seconds)} calls"
 
 
+@pytest.mark.extended_on("native")
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_flood_leaves_the_honest_unharmed(
     live_service: LiveService, kind: str, figure: Callable[[str], None]

@@ -94,6 +94,7 @@ async def test_balancers_are_told_before_callers_are_refused(
     figure(f"after SIGTERM: NOT_SERVING and {ready}, then {taken.name} and {over_http} for calls; exit code {code}")
 
 
+@pytest.mark.extended_on("native")
 async def test_a_rolling_restart_is_not_seen(
     mongo_uri: str, database_name: str, media: Path, engine: str, figure: Callable[[str], None]
 ) -> None:

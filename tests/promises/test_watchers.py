@@ -79,6 +79,7 @@ class Watcher:
         self.snapshots += kind == "snapshot"
 
 
+@pytest.mark.extended_on("native")
 async def test_five_hundred_watchers_see_the_same_thousand_changes(
     two_workers: LiveService, streams: Streams, figure: Callable[[str], None]
 ) -> None:

@@ -16,7 +16,7 @@ from pymongo.errors import DuplicateKeyError
 
 from livestream_run.dev import database
 from livestream_run.dev.database import EmbeddedDatabase
-from livestream_run.dev.errors import DevError
+from livestream_run.dev.directory import DevError
 
 PARENT = """
 import sys, time

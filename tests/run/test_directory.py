@@ -2,14 +2,14 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from livestream_run.dev.directory import DevDirectory
-from livestream_run.dev.errors import DevError
+from livestream_run.dev.directory import DevDirectory, DevError
 from livestream_server.settings import Settings
 
 HOLDER = """
@@ -178,3 +178,21 @@ def test_interrupted_secrets_are_made_anew(tmp_path: Path) -> None:
         made = json.loads(Path(tmp_path / "secrets.json").read_text())
     assert set(made) == {"jwt_secret", "agora_app_id", "agora_app_certificate"}
     assert not (tmp_path / "secrets.new").exists()
+
+
+def test_data_of_another_release_is_refused_with_the_line_that_deletes_it(tmp_path: Path) -> None:
+    """Nothing rewrites it, and a service that reads half of it would show what nobody made."""
+    directory = tmp_path / "run of before"
+    (directory / "database").mkdir(parents=True)
+    for written in (None, "1\n", "", "3\n"):
+        if written is not None:
+            (directory / "format").write_text(written)
+        with pytest.raises(DevError, match="another release") as refusal, DevDirectory(directory):
+            pass
+        remedy = str(refusal.value).rpartition(": ")[2]
+        assert shlex.split(remedy) == ["rm", "-r", str(directory)]
+    subprocess.run(shlex.split(remedy), check=True)
+    with DevDirectory(directory):
+        (directory / "database").mkdir()
+    with DevDirectory(directory):
+        assert (directory / "format").read_text() == "2\n"

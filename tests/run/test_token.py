@@ -6,10 +6,8 @@ from typing import Any
 import jwt
 import pytest
 
-from livestream_run.dev.directory import DevDirectory
-from livestream_run.dev.errors import DevError
-from livestream_run.dev.token import dev_token
-from livestream_run.dev.users import USERS, DemoUser
+from livestream_run.dev.directory import DevDirectory, DevError
+from livestream_run.dev.users import USERS, DemoUser, dev_token
 
 
 @pytest.fixture(autouse=True)

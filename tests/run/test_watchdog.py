@@ -270,6 +270,7 @@ def answered(url: str) -> bool:
         return False
 
 
+@pytest.mark.extended_on("native")
 def test_a_stopped_worker_of_the_service_is_replaced(environment: dict[str, str]) -> None:
     """Half of all new connections would time out for ever."""
     with running(LiveService(environment, workers=2)) as service:
@@ -281,6 +282,7 @@ def test_a_stopped_worker_of_the_service_is_replaced(environment: dict[str, str]
         assert all(answered(service.http_url) for _ in range(50))
 
 
+@pytest.mark.extended_on("native")
 def test_a_service_of_one_process_is_ended_when_it_stands_still(environment: dict[str, str]) -> None:
     """An orchestrator sees at once that it must start another."""
     with running(LiveService(environment)) as service:

@@ -149,8 +149,8 @@ def look_at_list(system: System, models: Models, who: str, name: str) -> None:
         lambda: {key for key, each in models.items() if each.is_in(name, who, system.now)},
     )
     if name == "ListUpcomingStreams":
-        bells = {each.live_stream.id: each.is_reminder_active for each in answer.streams}
-        assert bells == {key: models[key].will_remind(who) for key in there}
+        armed = {each.live_stream.id: each.is_reminder_active for each in answer.streams}
+        assert armed == {key: models[key].will_remind(who) for key in there}
     elif name == "GetActiveStream":
         assert {answer.live_stream.id} - {""} == there
     else:

@@ -224,7 +224,7 @@ async def test_the_banned_are_not_counted_from_the_first_count_on(hub: WatchHub,
         await until(lambda: fakes.without == {"a": []})
 
 
-async def test_all_streams_are_counted_together_and_only_while_they_are_active(hub: WatchHub, fakes: Fakes) -> None:
+async def test_all_streams_are_counted_at_once_and_only_while_they_are_active(hub: WatchHub, fakes: Fakes) -> None:
     """A thousand watched streams are one question to the database."""
     fakes.journals["c"] = FakeJournal(0, active=False)
     async with hub.watch("a"), hub.watch("b"), hub.watch("c"):

@@ -25,7 +25,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from livestream_run.dev import end_with_parent
-from livestream_run.dev.errors import DevError
+from livestream_run.dev.directory import DevError
 from livestream_run.dev.private import make_private
 
 BINARIES = ("secantusd-rs", "secantusd-py")  # the faster first; both come with the extra

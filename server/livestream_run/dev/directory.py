@@ -9,13 +9,18 @@ from typing import BinaryIO, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from livestream_run.dev.errors import DevError
 from livestream_run.dev.private import make_private
 
 DEFAULT = Path(".run")
 OVERRIDE = "LIVESTREAM_DEV_DIRECTORY"
 ISSUER = "livestream-dev"
 AUDIENCE = "livestream"
+FORMAT = "2"
+"""Of the data in the directory; another one with every change that a service of today cannot read."""
+
+
+class DevError(Exception):
+    """A sentence for the developer at the terminal: what is wrong and what to do about it."""
 
 
 class Secrets(BaseModel):
@@ -32,8 +37,8 @@ class DevDirectory:
     """Where `make run` keeps everything; entered as a context manager, it belongs to this process alone.
 
     Entering creates what is missing, takes the directory from all other users of the machine, and raises `DevError` if
-    it cannot be written, is somebody else's, is in use by another process, or its secrets are broken. Reading secrets
-    needs no entering.
+    it cannot be written, is somebody else's, is in use by another process, holds data of another release, or its
+    secrets are broken. Reading secrets needs no entering.
 
     Args:
         path: The directory; by default `LIVESTREAM_DEV_DIRECTORY`, else `.run` in the current directory.
@@ -52,6 +57,7 @@ class DevDirectory:
             make_private(self.path)
             self._acquire()
             try:
+                self._require_format()
                 self.media.mkdir(exist_ok=True)
                 if not self._secrets.exists():
                     self._create_secrets()
@@ -131,6 +137,17 @@ class DevDirectory:
         lock.write(b"%d\n" % os.getpid())
         lock.flush()
         self._lock = lock
+
+    def _require_format(self) -> None:
+        # No program rewrites the data of development: what is of another release is deleted by whoever made it.
+        file = self.path / "format"
+        if self.database.exists() and (not file.exists() or file.read_text().strip() != FORMAT):
+            remedy = shlex.join(["rm", "-r", str(self.path)])
+            raise DevError(
+                f"The data in {self.path} is of another release, which this one cannot read. Delete it, and the next "
+                f"start begins anew: {remedy}"
+            )
+        file.write_text(FORMAT + "\n")
 
     def _release(self) -> None:
         if self._lock is not None:

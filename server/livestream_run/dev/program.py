@@ -13,10 +13,8 @@ from livestream_run import logs
 from livestream_run.addresses import Address, AddressInUse, require_free
 from livestream_run.dev.banner import banner, write_sample_image
 from livestream_run.dev.database import EmbeddedDatabase
-from livestream_run.dev.directory import DevDirectory
-from livestream_run.dev.errors import DevError
-from livestream_run.dev.token import dev_token
-from livestream_run.dev.users import USERS, demo_users
+from livestream_run.dev.directory import DevDirectory, DevError
+from livestream_run.dev.users import USERS, demo_users, dev_token
 from livestream_run.serve import Bound, serve
 from livestream_server.settings import Settings
 

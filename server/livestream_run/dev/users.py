@@ -1,6 +1,7 @@
-"""The demo users: invented, with fixed ids, full profiles and portraits."""
+"""The demo users: invented, with fixed ids, full profiles, portraits and tokens."""
 
 import hashlib
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from livestream.v1.user_pb2 import Media, UserSummary
 from livestream.v1.user_service_pb2 import PutUserRequest, UserProfile
+from livestream_run.dev.directory import AUDIENCE, ISSUER, DevDirectory, DevError
 from livestream_run.dev.images import PORTRAIT_EDGE, Colours, draw_portrait, encode_image
+from livestream_server.auth.minting import mint
 
 REGISTERED = Timestamp(seconds=1_735_725_600)  # 2025-01-01T10:00:00Z
 VARIANTS = (76, 40)  # pixels
@@ -133,3 +136,27 @@ def _store(content: bytes, media_directory: Path) -> str:
         unfinished.write_bytes(content)
         unfinished.replace(path)
     return name
+
+
+def dev_token(directory: DevDirectory, name: str, scope: str = "") -> str:
+    """A token that the service of `make run` accepts.
+
+    Args:
+        directory: The directory of the running set-up.
+        name: Username of a demo user.
+        scope: Space-separated scopes, for example `users:write access:write`, to call as an internal service.
+
+    Raises:
+        DevError: Nobody has that name, or there is no set-up yet.
+    """
+    user = next((each for each in USERS if each.username == name), None)
+    if user is None:
+        names = ", ".join(each.username for each in USERS)
+        raise DevError(f"There is no demo user of that name. Names: {names}.")
+    return mint(
+        os.environ.get("JWT_SECRET") or directory.secrets().jwt_secret,
+        user.id,
+        issuer=os.environ.get("JWT_ISSUER") or ISSUER,
+        audience=os.environ.get("JWT_AUDIENCE") or AUDIENCE,
+        scope=scope,
+    )

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter, OrderedDict, deque
 from contextlib import suppress
 
-_MAX_REMEMBERED = 10_000
+_MAX_COSTLY = 10_000
 
 
 class QueueFull(Exception):
@@ -25,7 +25,7 @@ class FairQueue:
 
     def __init__(self, *, places: int, waiting: int, share: int) -> None:
         self._free = places
-        self._room = waiting
+        self._most_waiting = waiting
         self._share = share
         self._held: Counter[bytes] = Counter()
         self._costly: OrderedDict[bytes, None] = OrderedDict()
@@ -35,7 +35,7 @@ class FairQueue:
         """Wait for a place; `leave` gives it back. Raises ShareExceeded or QueueFull at once."""
         if self._held[user] >= self._share:
             raise ShareExceeded
-        if not self._free and (user in self._costly or sum(map(len, self._waiting.values())) >= self._room):
+        if not self._free and (user in self._costly or sum(map(len, self._waiting.values())) >= self._most_waiting):
             raise QueueFull
         self._held[user] += 1
         try:
@@ -49,7 +49,7 @@ class FairQueue:
         self._costly.pop(user, None)
         if costly:
             self._costly[user] = None
-        if len(self._costly) > _MAX_REMEMBERED:
+        if len(self._costly) > _MAX_COSTLY:
             self._costly.popitem(last=False)
 
     def leave(self, user: bytes) -> None:

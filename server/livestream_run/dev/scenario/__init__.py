@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 from livestream_client import LiveStreamError
-from livestream_run.dev.errors import DevError
+from livestream_run.dev.directory import DevError
 from livestream_run.dev.program import register
 from livestream_run.dev.scenario.calls import Caller, NoAnswer, WireCaller
 from livestream_run.dev.scenario.checks import Kept, NotKept, fill_in, find_faults, keep

@@ -18,7 +18,7 @@ from livestream.v1.watch_service_pb2 import WatchStreamResponse
 from livestream_client import LiveStreamClient, LiveStreamError
 from livestream_run.dev.scenario.instance import Instance
 from livestream_run.dev.scenario.steps import Answer, Call, Hear, Rest, Rpc, Watch
-from livestream_run.dev.token import dev_token
+from livestream_run.dev.users import dev_token
 
 PATIENCE = 20.0
 """Seconds; longer than any call of the contract may take."""

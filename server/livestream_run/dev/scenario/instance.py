@@ -19,8 +19,7 @@ from pymongo.errors import PyMongoError
 
 from livestream_run.dev import end_with_parent
 from livestream_run.dev.database import EmbeddedDatabase
-from livestream_run.dev.directory import DevDirectory
-from livestream_run.dev.errors import DevError
+from livestream_run.dev.directory import DevDirectory, DevError
 
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0

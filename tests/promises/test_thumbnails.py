@@ -69,7 +69,10 @@ async def peak_memory(service: LiveService) -> AsyncIterator[list[int]]:
         watcher.cancel()
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "grainy JPEG"])
+@pytest.mark.parametrize(
+    "kind",
+    ["JPEG", *(pytest.param(each, marks=pytest.mark.extended) for each in ("PNG", "WEBP", "AVIF", "grainy JPEG"))],
+)
 async def test_fifty_images_of_sixteen_megapixels_take_bounded_memory(
     service: LiveService, http: httpx2.AsyncClient, kind: str, figure: Callable[[str], None]
 ) -> None:
@@ -90,6 +93,7 @@ async def test_fifty_images_of_sixteen_megapixels_take_bounded_memory(
     assert seen[1] - before <= (400 if kind == "grainy JPEG" else 150)
 
 
+@pytest.mark.extended
 async def test_hostile_images_of_one_user_do_not_hold_up_another(
     service: LiveService, http: httpx2.AsyncClient, figure: Callable[[str], None]
 ) -> None:
@@ -112,6 +116,7 @@ async def test_hostile_images_of_one_user_do_not_hold_up_another(
         assert refused.json()["errors"][1].startswith("thumbnail: ")
 
 
+@pytest.mark.extended
 async def test_a_killed_forkserver_comes_back_for_all_workers(
     service: LiveService, http: httpx2.AsyncClient, figure: Callable[[str], None]
 ) -> None:
@@ -126,6 +131,7 @@ async def test_a_killed_forkserver_comes_back_for_all_workers(
     figure(f"8 of 8 images answered, the first after {time.monotonic() - began:.1f} s; no worker was started again")
 
 
+@pytest.mark.extended
 def test_a_killed_forkserver_comes_back_for_a_single_process(
     mongo_uri: str, database_name: str, media: Path, engine: str
 ) -> None:
