@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from livestream_server.transport import reading
-from livestream_server.transport.engine import bare_server
+from livestream_server.transport.engine import create_server
 from tests.promises.calls import to_status_code
 from tests.transport.test_engines import registered, serving, settings_of
 
@@ -61,7 +61,7 @@ async def test_of_what_nobody_reads_a_stream_takes_little() -> None:
             yield bytes(64 * 1024)
             sent += 1
 
-    server = bare_server(settings_of("grpcio"), reuse_port=False)
+    server = create_server(settings_of("grpcio"), reuse_port=False)
     server.add_registered_method_handlers("test.Service", {"Wait": grpc.stream_unary_rpc_method_handler(wait)})
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
