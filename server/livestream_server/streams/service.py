@@ -51,6 +51,7 @@ class LiveStreamServicer:
     async def CreateStream(self, request: rpc.CreateStreamRequest, call: Call) -> rpc.CreateStreamResponse:
         caller = call.user_id
         draft, key = parse_draft(request), parse_idempotency_key(request.request_id)
+        del request  # its file is in the draft now, and would be there twice for as long as the call takes
         # A repeat is answered before any rule, because time has passed: a start that was ahead may lie behind.
         stream = await self._streams.find_by_idempotency_key(caller, key, draft) if key else None
         if stream is None:
