@@ -131,7 +131,7 @@ def viewers(stream: int, participants: int, search: str = "") -> Iterator[Call]:
     shown = min(20, participants // 100 if search else participants)
 
     def good(reply: Any) -> bool:
-        return len(reply.list) == shown and reply.participant_audience_total == participants
+        return len(reply.page.list) == shown and reply.page.participant_audience_total == participants
 
     return _by_viewers(method, message, audience.ListViewersResponse, good)
 

@@ -204,7 +204,9 @@ async def _streams(life: Life) -> str:
         await _join(life, stream, who, role)
     await life.watched(stream)
     for search in ("", "ada"):
-        await life.call(audience.ListViewersRequest(live_stream_id=stream, search=search))
+        viewers = audience.ListViewersRequest(live_stream_id=stream, search=search, page_size=1)
+        viewers.page_token = (await life.call(viewers)).next_page_token
+        await life.call(viewers)
     await life.call(audience.GetStreamStatisticsRequest(live_stream_id=stream))
     return stream
 
@@ -257,7 +259,9 @@ async def _notifications(life: Life, stream: str) -> None:
             await life.tell(joined.channel_name, joined.uid, role, here=here, seq=seq + 1)
             if role == ROLE_AUDIENCE:
                 viewers = audience.ListViewersRequest(live_stream_id=stream)
-                await life.until(viewers, lambda found, here=here: here == (VIEWER in [each.id for each in found.list]))
+                await life.until(
+                    viewers, lambda found, here=here: here == (VIEWER in [each.id for each in found.page.list])
+                )
             else:
                 await asyncio.sleep(1.2)  # the worker has its turn once a second
 

@@ -153,7 +153,7 @@ class Crowd(Memory):
     def _page(self, command: Document) -> list[Document]:
         stream, shown = command["filter"]["stream"], min(command["limit"], self._matching(command["filter"]))
         page = (participant_document(number_of(stream), place) for place in range(shown))
-        return [{"_id": each["_id"], "joined_at": each["joined_at"]} for each in page]
+        return [{name: each[name] for name in ("_id", "joined_at", "uid")} for each in page]
 
     def _change(self, command: Document) -> Document:
         now = datetime.now(UTC)

@@ -45,9 +45,9 @@ async def test_every_viewer_of_the_crowd_is_counted(env: ServiceEnvironment) -> 
     """Figures by the number of users mean nothing if fewer are read."""
     audience: Any = AudienceServiceStub(env.channel)
     viewers = await audience.ListViewers(ListViewersRequest(live_stream_id=CROWDED_STREAM), metadata=VIEWER)
-    assert (len(viewers.list), viewers.participant_audience_total) == (20, PARTICIPANTS)
+    assert (len(viewers.page.list), viewers.page.participant_audience_total) == (20, PARTICIPANTS)
     found = await audience.ListViewers(ListViewersRequest(live_stream_id=CROWDED_STREAM, search="a"), metadata=VIEWER)
-    assert (len(found.list), found.pagination.total_items) == (PARTICIPANTS // 100, PARTICIPANTS // 100)
+    assert (len(found.page.list), found.page.pagination.total_items) == (PARTICIPANTS // 100, PARTICIPANTS // 100)
     told = await audience.GetStreamStatistics(
         GetStreamStatisticsRequest(live_stream_id=CROWDED_STREAM), metadata=VIEWER
     )

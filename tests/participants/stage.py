@@ -64,9 +64,16 @@ async def live(env: ServiceEnvironment) -> tuple[str, LiveStream]:
     return creator, (await join(env, creator, stream.id, ROLE_HOST)).live_stream
 
 
-async def viewers(env: ServiceEnvironment, stream_id: str, who: str = "john", **fields: Any) -> rpc.ListViewersResponse:
+async def list_viewers(
+    env: ServiceEnvironment, stream_id: str, who: str = "john", **fields: Any
+) -> rpc.ListViewersResponse:
     request = rpc.ListViewersRequest(live_stream_id=stream_id, **fields)
     return await AudienceServiceStub(env.channel).ListViewers(request, metadata=metadata(who))
+
+
+async def viewers(env: ServiceEnvironment, stream_id: str, who: str = "john", **fields: Any) -> rpc.ViewerPage:
+    """One page of them."""
+    return (await list_viewers(env, stream_id, who, **fields)).page
 
 
 async def present(env: ServiceEnvironment, stream_id: str) -> list[str]:

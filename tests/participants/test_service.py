@@ -13,6 +13,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from livestream.v1.live_stream_pb2 import ROLE_AUDIENCE, ROLE_GUEST, ROLE_HOST
 from livestream.v1.live_stream_service_pb2 import EndStreamRequest, RenewTokensRequest
 from livestream.v1.moderation_service_pb2 import BAN_ACTION_TYPE_CHAT_ONLY
+from livestream_server.transport.paging import Position, encode_page_token
 from tests.participants.conftest import STAY, Backstage
 from tests.participants.stage import (
     announced,
@@ -20,6 +21,7 @@ from tests.participants.stage import (
     join,
     leave,
     lift,
+    list_viewers,
     live,
     now,
     present,
@@ -192,12 +194,84 @@ async def test_viewers_are_listed_in_pages(env: ServiceEnvironment) -> None:
     assert (usual.pagination.items_per_page, usual.participant_audience_total) == (20, 5)
 
 
+async def test_the_viewers_are_walked_by_tokens_while_they_come_and_go(env: ServiceEnvironment) -> None:
+    """By page numbers, whoever leaves meanwhile pulls another one onto a page that was read, to be shown never."""
+    creator, stream = await live(env)
+    crowd = [await somebody(env, name) for name in ("Ada", "Bea", "Ada", "Ada", "Ada", "Ada")]
+    begun = now()
+    for index, each in enumerate(crowd):
+        env.clock.now = begun + timedelta(seconds=index // 2)  # two joins at one instant: their uids settle the order
+        await join(env, each, stream.id)
+    crowd = await present(env, stream.id)
+    ada = [each.id for each in (await viewers(env, stream.id, search="ada")).list]
+
+    first = await list_viewers(env, stream.id, page_size=3)
+    searched = await list_viewers(env, stream.id, page_size=2, search="ada")
+    assert [each.id for each in (*first.page.list, *searched.page.list)] == [*crowd[:3], *ada[:2]]
+    await leave(env, crowd[0], stream.id)
+    await ban(env, creator, stream.id, crowd[4])
+    late = await somebody(env, "Ada")
+    env.clock.now += timedelta(seconds=1)
+    await join(env, late, stream.id)
+    walks: tuple[tuple[Any, dict[str, Any], list[str]], ...] = (
+        (first, {}, [crowd[3], crowd[5], late]),
+        (searched, {"search": "ada"}, [*(each for each in ada[2:] if each != crowd[4]), late]),
+    )
+    for answer, wanted, expected in walks:
+        walked, token = [], answer.next_page_token
+        while token:
+            answer = await list_viewers(env, stream.id, page_size=1, page_token=token, **wanted)  # noqa: PLW2901
+            assert not answer.page.HasField("pagination")
+            assert answer.page.participant_audience_total == 5
+            walked, token = [*walked, *(each.id for each in answer.page.list)], answer.next_page_token
+        assert walked == expected
+
+
+async def test_as_many_viewers_as_a_page_holds_are_its_end(env: ServiceEnvironment) -> None:
+    """A token for nothing would cost each client a call; a page size is the usual one if 0, and never above 100."""
+    _, stream = await live(env)
+    for _ in range(2):
+        await join(env, await somebody(env), stream.id)
+    for size, items in ((0, 20), (2, 2), (100, 100), (101, 100), (2**31 - 1, 100)):
+        answer = await list_viewers(env, stream.id, page_size=size)
+        assert (len(answer.page.list), answer.page.pagination.items_per_page) == (2, items)
+        assert answer.next_page_token == ""
+
+
+async def test_a_page_token_is_for_the_viewers_of_one_stream(env: ServiceEnvironment) -> None:
+    """One that was forged, or that another list or another stream answered with, continues nothing."""
+    streams = [(await live(env))[1].id for _ in range(2)]
+    user = await somebody(env)
+    for who, stream_id in ((user, streams[0]), ("jane", streams[0])):
+        await join(env, who, stream_id)
+    token = (await list_viewers(env, streams[0], page_size=1)).next_page_token
+    assert (await list_viewers(env, streams[0], page_token=token)).page.list
+    listing = f"viewers.{streams[1]}"
+    at = now()
+    for wrong in (
+        token,
+        token + "A",
+        encode_page_token("bans", Position((at,), user)),
+        encode_page_token("viewers", Position((at, 1), user)),
+        encode_page_token(listing, Position((at,), user)),
+        encode_page_token(listing, Position((1, at), user)),
+        encode_page_token(listing, Position((at, None), user)),
+    ):
+        refused = await failure(list_viewers(env, streams[1], page_token=wrong))
+        assert refused.code == grpc.StatusCode.INVALID_ARGUMENT
+        assert [each.field for each in refused.violations] == ["page_token"]
+
+
 @pytest.mark.parametrize(
     ("fields", "violated"),
     [
         ({"page": 0}, ["page"]),
         ({"limit": 0, "page": -1}, ["page", "limit"]),
         ({"limit": 101}, ["limit"]),
+        ({"page_size": -1}, ["page_size"]),
+        ({"page_size": 1, "limit": 1}, ["limit"]),
+        ({"page_token": "x"}, ["page_token"]),
+        ({"page_token": "x", "page": 1}, ["page"]),
         ({"search": "x" * 101}, ["search"]),
         ({"search": "a\x00"}, ["search"]),
         ({"search": "a\n"}, ["search"]),

@@ -15,17 +15,16 @@ from pydantic import SecretStr
 
 from livestream_server.mongo import client as mongo
 from livestream_server.participants import store
-from livestream_server.participants.model import PresentPage
-from livestream_server.participants.store import INDEXES, Participants
+from livestream_server.participants.store import INDEXES, Participants, PresentPage
 from livestream_server.protocols import Viewer
 from livestream_server.settings import MongoSettings
-from livestream_server.transport.paging import Page
+from livestream_server.transport.paging import Page, PageRequest, Position
 from livestream_server.vocabulary import Event, Role
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 STAY = timedelta(hours=1)
 CREATOR, GUEST, ADA = (secrets.token_hex(12) for _ in range(3))
-PAGE = Page(1, 100)
+PAGE = PageRequest(Page(1, 100), None)
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +126,7 @@ async def test_broadcasters_are_never_audience(participants: Participants, strea
     for user in (CREATOR, GUEST):
         assert stream_id not in [each for each, _ in await participants.list_watched(user, 100)]
     assert await participants.count_present([stream_id], {}, NOW) == {}
-    assert await participants.list_present(stream_id, [], PAGE, "", NOW) == PresentPage([], 0, 0)
+    assert await participants.list_present(stream_id, [], PAGE, "", NOW) == PresentPage([], None, 0, 0)
     assert stream_id not in await participants.count_present_by_stream(NOW, 1000)
     assert (await participants.compute_tally(stream_id, {}, NOW, NOW + STAY)).viewers == 0
     before = (await participants.count_viewers_by_creator(NOW, 1000)).get(CREATOR, 0)
@@ -189,6 +188,8 @@ async def test_every_question_has_its_index_and_every_index_its_question(
         await participants.find_uids(stream_id, ADA)
         await participants.record_events(stream_id, ADA, [Event(1, NOW, here=True)])
         await participants.list_present(stream_id, [CREATOR], PAGE, "ada", NOW)
+        rest = PageRequest(PAGE.page, Position((NOW, joined.uid), ADA))
+        await participants.list_present(stream_id, [CREATOR], rest, "ada", NOW)
         await participants.count_present([stream_id], {stream_id: [CREATOR]}, NOW)
         await participants.compute_tally(stream_id, {}, NOW, NOW + STAY)
         await participants.list_watched(ADA, 10, after=(NOW + STAY, stream_id))

@@ -45,7 +45,7 @@ def test_the_supervisor_takes_no_other_child_for_a_worker() -> None:
         "    elif time.monotonic() > start + 2: os.kill(parent, signal.SIGTERM)\n"
         "start = time.monotonic()\n"
         "ended = []\n"
-        "code = supervise(1, lambda: time.sleep(60) or 0, stop_within=0, on_end=ended.append, on_turn=turn)\n"
+        "code = supervise(1, lambda _heart: time.sleep(60) or 0, stop_within=0, stall_seconds=0, on_end=ended.append, on_turn=turn)\n"
         "print(code, len(ended), all(each.poll() is not None for each in others))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)

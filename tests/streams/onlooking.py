@@ -99,7 +99,7 @@ def look_at_stream(system: System, stream_id: str, model: Model, who: str) -> No
     """Who watches, how it was watched, and whether `who` is banned."""
     request = audience.ListViewersRequest(live_stream_id=stream_id)
     if both := system.agree("AudienceService/ListViewers", who, request, lambda: model.viewers(who, system.now)):
-        answer, present = both
+        answer, present = both[0].page, both[1]
         assert {NAMES[each.id]: each.joined_at.ToDatetime(UTC) for each in answer.list} == {
             each: model.visits[each][0][0] for each in present
         }

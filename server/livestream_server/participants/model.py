@@ -27,17 +27,6 @@ class Participant(NamedTuple):
     """When they first joined in this role; None if they have not."""
 
 
-@dataclass(frozen=True, slots=True)
-class PresentPage:
-    """Some of the viewers who are present."""
-
-    joined: Sequence[tuple[str, datetime]]
-    """Ids of the users of one page, and when they first joined."""
-    matching: int
-    """How many the search leaves."""
-    total: int
-
-
 def draw_uid() -> int:
     """A random uid, 1 to 2**31 - 1. Zero would let anyone use the token."""
     return secrets.randbelow(MAX_UID) + 1

@@ -8,12 +8,14 @@ from livestream_server.errors import InvalidArgument, Violation
 from livestream_server.participants.store import Participants
 from livestream_server.protocols import Admission, Bans, Clock, StreamFacts, UserFacts, Users
 from livestream_server.transport.call import Call
-from livestream_server.transport.paging import parse_page
+from livestream_server.transport.paging import encode_page_token, parse_page_request
 from livestream_server.transport.parsing import parse_object_id
 from livestream_server.transport.presenting import to_timestamp
 
 USUAL_LIMIT = 20
 MAX_SEARCH = 100
+VIEWERS = "viewers"
+"""The name of the list in page tokens, before the id of its stream."""
 
 
 class AudienceServicer:
@@ -35,23 +37,22 @@ class AudienceServicer:
         self._clock = clock
 
     async def ListViewers(self, request: rpc.ListViewersRequest, call: Call) -> rpc.ListViewersResponse:
-        page = parse_page(
-            request.page if request.HasField("page") else None,
-            request.limit if request.HasField("limit") else None,
-            usual_limit=USUAL_LIMIT,
-        )
+        listing = f"{VIEWERS}.{request.live_stream_id}"
+        asked = parse_page_request(request, listing, usual_limit=USUAL_LIMIT, keys=(datetime, int))
         search = _parse_search(request)
         stream_id = parse_object_id("live_stream_id", request.live_stream_id)
         stream = await self._admission.stream_with_audience(stream_id, call.require_caller())
         stream.require_on_air()
         blocked = await self._blocked(stream)
-        present = await self._participants.list_present(stream.id, blocked, page, search, self._clock())
+        present = await self._participants.list_present(stream.id, blocked, asked, search, self._clock())
         users = await self._users.find([user for user, _ in present.joined])
-        return rpc.ListViewersResponse(
+        page = rpc.ViewerPage(
             list=[_present_viewer(users[user], at) for user, at in present.joined if user in users],
-            pagination=page.of(present.matching),
+            pagination=None if present.matching is None else asked.page.of(present.matching),
             participant_audience_total=present.total,
         )
+        token = encode_page_token(listing, present.last) if present.last else ""
+        return rpc.ListViewersResponse(page=page, next_page_token=token)
 
     async def GetStreamStatistics(
         self,

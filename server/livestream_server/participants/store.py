@@ -11,7 +11,7 @@ The collection is sharded by `stream`: every write names `_id` and `stream`.
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,23 +26,24 @@ from livestream_server.mongo.search import match_containing, to_search_text
 from livestream_server.participants.model import (
     Attendance,
     Participant,
-    PresentPage,
     Span,
     Tally,
     draw_uid,
     merge_events,
 )
 from livestream_server.protocols import Viewer
-from livestream_server.transport.paging import Page
+from livestream_server.transport.paging import PageRequest, Position
 from livestream_server.vocabulary import Event, Role
 
 UNIQUE_UIDS = "uid_used_once_per_stream"
+IN_ORDER = [("joined_at", ASCENDING), ("uid", ASCENDING)]
+"""The order of the list of viewers."""
 INDEXES = [
     IndexModel([("stream", ASCENDING), ("uids", ASCENDING)], name=UNIQUE_UIDS, unique=True),
     IndexModel([("stream", ASCENDING), ("until", ASCENDING)], name="present_in_stream"),
     # A page of viewers in its order. Without it the database sorts all who are present for each page. A re-join does
     # not write it, because nothing in it changes.
-    IndexModel([("stream", ASCENDING), ("joined_at", ASCENDING), ("uid", ASCENDING)], name="viewers_in_order"),
+    IndexModel([("stream", ASCENDING), *IN_ORDER], name="viewers_in_order"),
     IndexModel([("until", ASCENDING), ("stream", ASCENDING)], name="present_until"),
     IndexModel(
         [("joined_at", ASCENDING), ("creator", ASCENDING), ("_id.user", ASCENDING), ("role", ASCENDING)],
@@ -71,6 +72,19 @@ _NOT_RECORDED = datetime.max.replace(tzinfo=UTC)
 _Cached = tuple[int, datetime | None, datetime]
 """A uid, when its user joined, and when they were last recorded as seen. A plain tuple, because there are many."""
 _ATTENDANCE = ("last_seen", "left_at", "visits", "events")
+
+
+@dataclass(frozen=True, slots=True)
+class PresentPage:
+    """Some of the viewers who are present."""
+
+    joined: Sequence[tuple[str, datetime]]
+    """Ids of the users of one page, and when they first joined."""
+    last: Position | None
+    """Where the page ends, if more follow."""
+    matching: int | None
+    """How many the search leaves; None after a position, for which they are not counted."""
+    total: int
 
 
 class Participants:
@@ -291,26 +305,29 @@ class Participants:
                 return merged
 
     async def list_present(
-        self, stream_id: str, without: Collection[str], page: Page, search: str, now: datetime
+        self, stream_id: str, without: Collection[str], asked: PageRequest, search: str, now: datetime
     ) -> PresentPage:
-        """One page of those who watch now, in the order in which they first joined; an empty `search` leaves all.
+        """A part of those who watch now, in the order in which they first joined; an empty `search` leaves all.
 
         The users `without` are left out, and do not count.
         """
         present: Document = {"stream": ObjectId(stream_id), "until": {"$gt": now}}
         if without:
             present["_id.user"] = {"$nin": [ObjectId(each) for each in without]}
-        total = matching = await self._count(present)
+        total, page, matching = await self._count(present), asked.page, None
         if search:
             present["search"] = match_containing(search)
-            matching = await self._count(present)
-        if page.skip >= matching:
-            return PresentPage([], matching, total)
-        found = self._participants.find(present, {"joined_at": 1}).sort([("joined_at", ASCENDING), ("uid", ASCENDING)])
-        joined = [
-            (str(each["_id"]["user"]), each["joined_at"]) async for each in found.skip(page.skip).limit(page.limit)
-        ]
-        return PresentPage(joined, matching, total)
+        if asked.after:
+            present |= _match_after(asked.after)
+        else:
+            matching = await self._count(present) if search else total
+            if page.skip >= matching:
+                return PresentPage([], None, matching, total)
+        found = self._participants.find(present, {"joined_at": 1, "uid": 1}).sort(IN_ORDER)
+        rows = [each async for each in found.skip(page.skip).limit(page.limit + 1)]
+        last = _to_position(rows[page.limit - 1]) if len(rows) > page.limit else None
+        joined = [(str(each["_id"]["user"]), each["joined_at"]) for each in rows[: page.limit]]
+        return PresentPage(joined, last, matching, total)
 
     async def _count(self, matching: Document) -> int:
         return sum((await self._count_by_stream(matching)).values())
@@ -393,6 +410,17 @@ def _id(stream_id: str, user: str) -> Document:
 def _key(stream_id: str, user: str) -> Document:
     """The filter of one participant: its `_id`, and what the collection is sharded by."""
     return {"_id": _id(stream_id, user), "stream": ObjectId(stream_id)}
+
+
+def _to_position(document: Document) -> Position:
+    """Where the list of viewers continues after that participant."""
+    return Position((document["joined_at"], document["uid"]), str(document["_id"]["user"]))
+
+
+def _match_after(after: Position) -> Document:
+    """The filter of the viewers that follow a position."""
+    joined_at, uid = after.keys
+    return {"joined_at": {"$gte": joined_at}, "$nor": [{"joined_at": joined_at, "uid": {"$lte": uid}}]}
 
 
 def _cache_key(stream_id: str, user: str, role: Role) -> bytes:

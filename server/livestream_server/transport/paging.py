@@ -19,7 +19,7 @@ Key: TypeAlias = datetime | int | str | None
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEY = r"n|[it]-?[0-9]{1,15}|s[a-z_]{1,30}"
-_TOKEN = re.compile(rf"([a-z_.]+)\|((?:{_KEY})(?:\|(?:{_KEY}))*)\|([0-9a-f]{{24}})", re.ASCII)
+_TOKEN = re.compile(rf"([a-z0-9_.]+)\|((?:{_KEY})(?:\|(?:{_KEY}))*)\|([0-9a-f]{{24}})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
