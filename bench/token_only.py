@@ -83,8 +83,7 @@ class Participants:
         role: Role,
         _departures_until: datetime | None,
         now: datetime,
-        *,
-        invited: Role,
+        **_: Role,
     ) -> Participant:
         return Participant(user, role, int(user[-8:], 16) + 1, now)
 
