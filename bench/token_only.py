@@ -74,10 +74,16 @@ class Participants:
     async def admit(
         self, stream_id: str, _creator: str, viewer: Viewer, departures_until: datetime | None, now: datetime
     ) -> Participant:
-        return await self.renew(stream_id, viewer.user, Role.AUDIENCE, departures_until, now)
+        return await self.renew(stream_id, viewer.user, Role.AUDIENCE, departures_until, now, invited=viewer.role)
 
     async def renew(
-        self, _stream_id: str, user: str, role: Role, _departures_until: datetime | None, now: datetime
+        self,
+        _stream_id: str,
+        user: str,
+        role: Role,
+        _departures_until: datetime | None,
+        now: datetime,
+        **_: Role,
     ) -> Participant:
         return Participant(user, role, int(user[-8:], 16) + 1, now)
 

@@ -286,9 +286,12 @@ class ParticipantRegister(Protocol):
         """The participant of `user` as host or guest: the one that they had, whatever its role was, or a new one."""
 
     async def renew(
-        self, stream_id: str, user: str, role: Role, departures_until: datetime | None, now: datetime
+        self, stream_id: str, user: str, role: Role, departures_until: datetime | None, now: datetime, *, invited: Role
     ) -> ParticipantFacts | None:
-        """The participant of `user`, recorded as seen at `now`; None if they never joined in this role."""
+        """The participant of `user`, recorded as seen at `now`; None if they never joined in this role.
+
+        `invited` is the role that the stream gives them now: AUDIENCE if neither host nor guest.
+        """
 
     async def record_leave(self, stream_id: str, user: str, now: datetime) -> None:
         """Record that `user` left the audience; nothing happens if they are absent, or were seen after `now`."""

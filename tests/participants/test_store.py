@@ -80,10 +80,23 @@ async def test_a_uid_stays_through_every_join_and_role(participants: Participant
     promoted = await participants.admit_broadcaster(stream_id, CREATOR, ADA, Role.GUEST, later)
     assert promoted == (ADA, Role.GUEST, first.uid, later)
     assert await participants.admit_broadcaster(stream_id, CREATOR, ADA, Role.GUEST, later + STAY) == promoted
-    assert await participants.renew(stream_id, ADA, Role.GUEST, None, later) == promoted
-    assert await participants.renew(stream_id, ADA, Role.AUDIENCE, None, later) is None
+    assert await participants.renew(stream_id, ADA, Role.GUEST, None, later, invited=Role.GUEST) == promoted
+    assert await participants.renew(stream_id, ADA, Role.AUDIENCE, None, later, invited=Role.GUEST) is None
     assert await participants.find_uids(stream_id, ADA) == [first.uid]
     assert await participants.count_present([stream_id], {}, later) == {}
+
+
+async def test_a_promotion_by_another_process_is_seen(
+    database: mongo.Database, participants: Participants, stream_id: str
+) -> None:
+    """The uid that is on the air would be given out for watching, and throw its user off the air."""
+    another = Participants(database, STAY)
+    first = await another.admit(stream_id, CREATOR, viewer(ADA), None, NOW)
+    await participants.admit_broadcaster(stream_id, CREATOR, ADA, Role.GUEST, NOW)
+    assert await another.renew(stream_id, ADA, Role.AUDIENCE, None, NOW, invited=Role.GUEST) is None
+    watching = await participants.admit(stream_id, CREATOR, viewer(ADA, Role.GUEST), None, NOW)
+    assert watching.uid != first.uid
+    assert await another.renew(stream_id, ADA, Role.AUDIENCE, None, NOW, invited=Role.GUEST) == watching
 
 
 @pytest.mark.parametrize(("user", "role"), [(CREATOR, Role.HOST), (GUEST, Role.GUEST)])
@@ -92,15 +105,15 @@ async def test_a_broadcaster_watches_with_a_second_uid(
 ) -> None:
     """One uid on two devices throws the first one off the air."""
     own = await participants.admit_broadcaster(stream_id, CREATOR, user, role, NOW)
-    assert await participants.renew(stream_id, user, Role.AUDIENCE, None, NOW) is None
+    assert await participants.renew(stream_id, user, Role.AUDIENCE, None, NOW, invited=role) is None
     watching = await participants.admit(stream_id, CREATOR, viewer(user, role), None, NOW)
     assert watching.role is Role.AUDIENCE
     assert watching.uid != own.uid
     for another in (participants, Participants(database, STAY)):
         assert await another.admit(stream_id, CREATOR, viewer(user, role), None, NOW) == watching
-        assert await another.renew(stream_id, user, Role.AUDIENCE, None, NOW) == watching
+        assert await another.renew(stream_id, user, Role.AUDIENCE, None, NOW, invited=role) == watching
         assert await another.admit_broadcaster(stream_id, CREATOR, user, role, NOW) == own
-        assert await another.renew(stream_id, user, role, None, NOW) == own
+        assert await another.renew(stream_id, user, role, None, NOW, invited=role) == own
     assert await participants.find_uids(stream_id, user) == [own.uid, watching.uid]
     assert await participants.find_by_uid(stream_id, own.uid) == own
     assert await participants.find_by_uid(stream_id, watching.uid) is None
@@ -109,8 +122,8 @@ async def test_a_broadcaster_watches_with_a_second_uid(
 async def test_a_guest_who_watches_first_has_not_joined_as_a_guest(participants: Participants, stream_id: str) -> None:
     """Whoever only watches must not be shown on stage, nor counted among the audience."""
     watching = await participants.admit(stream_id, CREATOR, viewer(GUEST, Role.GUEST), None, NOW)
-    assert await participants.renew(stream_id, GUEST, Role.GUEST, None, NOW) is None
-    assert await participants.renew(stream_id, GUEST, Role.AUDIENCE, None, NOW) == watching
+    assert await participants.renew(stream_id, GUEST, Role.GUEST, None, NOW, invited=Role.GUEST) is None
+    assert await participants.renew(stream_id, GUEST, Role.AUDIENCE, None, NOW, invited=Role.GUEST) == watching
     later = NOW + timedelta(minutes=1)
     joined = await participants.admit_broadcaster(stream_id, CREATOR, GUEST, Role.GUEST, later)
     assert (joined.role, joined.joined_at) == (Role.GUEST, later)

@@ -1,5 +1,6 @@
 """The directory of development: one owner, secrets made once, sentences for what can go wrong."""
 
+import errno
 import json
 import os
 import shlex
@@ -196,3 +197,29 @@ def test_data_of_another_release_is_refused_with_the_line_that_deletes_it(tmp_pa
         (directory / "database").mkdir()
     with DevDirectory(directory):
         assert (directory / "format").read_text() == "2\n"
+
+
+def test_a_full_disk_does_not_make_the_data_those_of_another_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next start would advise to delete data that it can read."""
+    directory = tmp_path / "run"
+    with DevDirectory(directory):
+        (directory / "database").mkdir()
+
+    def run_out_of_space(self: Path, *_: object) -> int:
+        self.open("wb").close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", run_out_of_space)
+    for _ in range(2):
+        with DevDirectory(directory):
+            pass
+
+
+def test_a_format_that_is_no_text_is_of_another_release(tmp_path: Path) -> None:
+    """The sentence would be of the decoder, and say nothing of what to do."""
+    (tmp_path / "database").mkdir()
+    (tmp_path / "format").write_bytes(b"\xff\xfe")
+    with pytest.raises(DevError, match="another release"), DevDirectory(tmp_path):
+        pass

@@ -192,3 +192,18 @@ async def test_a_claim_on_a_stream_that_is_over_is_void(stores: Sequence[Streams
         assert await stores[0].end(started, EndReason.HOST, NOW)
     assert await stores[0].delete(deleted, NOW)
     assert await stores[1].start(fresh, 7, NOW)
+
+
+async def test_the_first_start_of_all_holds_no_other_creator_up(
+    stores: Sequence[Streams], database: mongo.Database, creator: str
+) -> None:
+    """A transaction that a dead process left open would lock a collection that it created, for all creators."""
+    await database.drop_collection("on_air")
+    await asyncio.gather(*(each.prepare() for each in stores))
+    (stream,) = await create(stores[1], creator)
+    async with database.client.start_session() as session:
+        await session.start_transaction()
+        dead = {"_id": ObjectId()}
+        await database["on_air"].update_one(dead, {"$set": {"stream": ObjectId()}}, upsert=True, session=session)
+        with failures.deadline(5):
+            assert await stores[1].start(stream, 7, NOW)

@@ -141,13 +141,15 @@ class DevDirectory:
     def _require_format(self) -> None:
         # No program rewrites the data of development: what is of another release is deleted by whoever made it.
         file = self.path / "format"
-        if self.database.exists() and (not file.exists() or file.read_text().strip() != FORMAT):
+        known = file.read_bytes().strip() == FORMAT.encode() if file.exists() else False
+        if self.database.exists() and not known:
             remedy = shlex.join(["rm", "-r", str(self.path)])
             raise DevError(
                 f"The data in {self.path} is of another release, which this one cannot read. Delete it, and the next "
                 f"start begins anew: {remedy}"
             )
-        file.write_text(FORMAT + "\n")
+        if not known:  # a start that can read the data leaves the file alone: a full disk would empty it
+            file.write_text(FORMAT + "\n")
 
     def _release(self) -> None:
         if self._lock is not None:

@@ -170,13 +170,14 @@ class Participants:
             await self._participants.update_one(alone, {"$set": {"watch_uid": uid}, "$push": {"uids": uid}})
 
     async def renew(
-        self, stream_id: str, user: str, role: Role, departures_until: datetime | None, now: datetime
+        self, stream_id: str, user: str, role: Role, departures_until: datetime | None, now: datetime, *, invited: Role
     ) -> Participant | None:
         """The participant of `user`, recorded as seen at `now` if they are in the audience.
 
-        None if they never joined in this role.
+        `invited` is the role that the stream gives them now. A broadcaster who watches is read anew: another process
+        may have promoted the viewer that this one remembers. None if they never joined in this role.
         """
-        known = self._cache.get(_cache_key(stream_id, user, role))
+        known = self._cache.get(_cache_key(stream_id, user, role)) if role is invited else None
         if known is None:
             document = await self._find(stream_id, user)
             participant = _in_role(document, role) if document else None

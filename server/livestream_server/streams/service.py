@@ -205,7 +205,10 @@ class LiveStreamServicer:
             stream.require_joinable(user, role)
         if stream.status is not Status.ACTIVE:  # nobody has joined what has not started
             raise NotJoined(stream.id)
-        participant = await self._participants.renew(stream.id, user, role, stream.departures_until, now)
+        invited = stream.role_of(user) or Role.AUDIENCE
+        participant = await self._participants.renew(
+            stream.id, user, role, stream.departures_until, now, invited=invited
+        )
         if participant is None:
             raise NotJoined(stream.id)
         if role is Role.HOST:

@@ -14,7 +14,7 @@ from typing import Any
 from bson import Decimal128, ObjectId
 from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, OperationFailure
 from pymongo.read_concern import ReadConcern
 
 from livestream_server.bounded_cache import BoundedCache
@@ -51,6 +51,9 @@ DEPARTURES = timedelta(minutes=1)
 PURPOSE = "livestream.stream.v1"
 """What idempotency keys are for here. It is part of stored ids, so it never changes."""
 
+NAMESPACE_EXISTS = 48
+"""MongoDB's code for a collection that is there already."""
+
 PAUSE = 0.005, 0.05
 """Seconds, at least and at most, before a start is tried again."""
 SNAPSHOT = ReadConcern("snapshot")
@@ -74,8 +77,16 @@ class Streams:
         self._limits = limits
 
     async def prepare(self) -> None:
-        """Create the indexes; nothing happens if they are there."""
+        """Create the indexes, and the collection that no transaction should create; nothing happens if they are there.
+
+        A transaction that creates a collection locks it for all others, and is refused where it writes to two shards.
+        """
         await self._streams.create_indexes(INDEXES)
+        try:
+            await self._on_air.database.create_collection(self._on_air.name, check_exists=False)
+        except OperationFailure as error:
+            if error.code != NAMESPACE_EXISTS:
+                raise
 
     def choose_id(self, creator: str, key: str | None) -> str:
         """The id for a stream that is not stored yet: that of its idempotency key, or a new one."""
