@@ -213,7 +213,7 @@ async def test_twenty_hostile_users_leave_an_honest_one_its_place(pool: DecoderP
 
 
 async def test_hostile_users_cannot_fill_the_queue_twice(pool: DecoderPool, hostile: bytes) -> None:
-    """Whoever cost a second, or left before it was over, waits for nobody's place any more."""
+    """Whoever cost a second waits for nobody's place any more; whoever only left is an honest phone that tries again."""
     with pytest.raises(InvalidArgument, match="too long"):
         await pool.decode(hostile, "mallory")
     left = asyncio.create_task(pool.decode(hostile, "trudy"))
@@ -222,10 +222,10 @@ async def test_hostile_users_cannot_fill_the_queue_twice(pool: DecoderPool, host
     await until(lambda: not children_of(pool.pid))
     at_work = asyncio.create_task(pool.decode(hostile, "oscar"))
     await decoder_of(pool)
-    for each in ("mallory", "trudy"):
-        with pytest.raises(ImageQueueFull):
-            await pool.decode(hostile, each)
-    assert await pool.decode(plain("JPEG"), "ayse")
+    with pytest.raises(ImageQueueFull):
+        await pool.decode(hostile, "mallory")
+    for each in ("trudy", "ayse"):
+        assert await pool.decode(plain("JPEG"), each)
     assert await pool.decode(plain("JPEG"), "mallory")  # nobody else wants the place
     await asyncio.wait([at_work])
 

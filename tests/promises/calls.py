@@ -48,6 +48,17 @@ class Line:
         answer = await self.streams.CreateStream(request, metadata=metadata(who), timeout=seconds)
         return answer.live_stream
 
+    async def create_patiently(self, who: str, **fields: Any) -> LiveStream:
+        """Like `create`, again while the decoders have no place: what was cut a moment ago may still hold one."""
+        for _ in range(100):
+            try:
+                return await self.create(who, **fields)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                    raise
+            await asyncio.sleep(0.1)
+        raise TimeoutError("the decoders have no place for ten seconds")
+
     async def join(
         self, who: str, stream_id: str, role: Role.ValueType = ROLE_AUDIENCE, *, seconds: float = 10
     ) -> JoinStreamResponse:

@@ -63,7 +63,7 @@ async def test_a_cancelled_create_is_absent_or_complete(
         assert set(each) == whole
         assert len(from_document(each).broadcasters) == 1
 
-    again = {number: await line.create(creator, **fields(number)) for number in range(CALLS)}
+    again = {number: await line.create_patiently(creator, **fields(number)) for number in range(CALLS)}
     after = stored(database, creator)
     assert {f"key-{number}": each.id for number, each in again.items()} == {
         key: str(each["_id"]) for key, each in after.items()
@@ -95,7 +95,7 @@ async def test_a_deadline_that_passes_leaves_no_half_stream(
         await asyncio.gather(*(brief(number) for number in range(start, start + AT_ONCE)))
     before = stored(database, creator)
     for number in range(100):
-        await line.create(creator, **fields(number))
+        await line.create_patiently(creator, **fields(number))
     after = stored(database, creator)
     # A neighbour's connection that is given up half made may take the pool with it, and images may queue.
     assert codes[grpc.StatusCode.DEADLINE_EXCEEDED]

@@ -75,12 +75,9 @@ class Forkserver:
             await _send(caller, Reply.STARTED)
             async with asyncio.timeout(_RECEIVE_SECONDS):
                 data = await wire.receive(caller, length)
-            costly = True  # also if the caller leaves before the limit does it
-            try:
-                reply, payload = await _while_connected(caller, self._decode(data))
-                costly = reply is Reply.REFUSED
-            finally:
-                self._queue.judge(user, costly=costly)
+            # A caller who leaves is not judged: phones lose their network, and try again.
+            reply, payload = await _while_connected(caller, self._decode(data))
+            self._queue.judge(user, costly=reply is Reply.REFUSED)
         finally:
             self._queue.leave(user)
         await _send(caller, reply, payload)
