@@ -67,7 +67,7 @@ class Memory:
         }
         self._commands: Mapping[str, Callable[[Document], Document]] = {
             **dict.fromkeys(("hello", "ismaster"), lambda _: self._hello),
-            **dict.fromkeys(("ping", "endSessions", "createIndexes"), lambda _: {}),
+            **dict.fromkeys(("ping", "endSessions", "create", "createIndexes"), lambda _: {}),
             "find": self._find,
             "insert": self._insert,
             "update": self._update,
